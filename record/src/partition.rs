@@ -145,7 +145,7 @@ mod tests {
         let number = |topic, id| layout.partition_of(topic, id).number;
         assert_eq!(
             number(Topic::Orders, "01890a5d-ac96-774b-bcce-b302099a8057"),
-            4
+            5
         );
         assert_eq!(number(Topic::Inventory, "A-1"), 1);
         assert_eq!(
