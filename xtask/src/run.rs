@@ -1,0 +1,82 @@
+//! Commands beside throwaway services, and how long each phase took.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::checkout;
+use crate::services::install;
+use crate::services::process::run_to_end;
+use crate::services::throwaway::Throwaway;
+
+/// Runs `cargo test`, by default of the whole workspace, and answers with its exit code.
+///
+/// Everything is compiled before services start, for both want all of the machine.
+pub(crate) fn test(args: Vec<OsString>) -> Result<ExitCode> {
+    let separator = args
+        .iter()
+        .position(|arg| arg == "--")
+        .unwrap_or(args.len());
+    let (of_cargo, of_tests) = args.split_at(separator);
+    let cargo_test = || {
+        let mut command = checkout::cargo();
+        command.arg("test");
+        if !of_cargo.iter().any(|arg| names_a_package(arg)) {
+            command.arg("--workspace");
+        }
+        command.args(of_cargo);
+        command
+    };
+    let built = phase("compiling", || run_to_end(cargo_test().arg("--no-run")))?;
+    if !built.success() {
+        return Ok(exit_code(built));
+    }
+    beside_services(1, cargo_test().args(of_tests))
+}
+
+/// Runs any command beside services, and answers with its exit code.
+pub(crate) fn with_services(kafka_nodes: usize, command: &[OsString]) -> Result<ExitCode> {
+    let [program, args @ ..] = command else {
+        bail!("Name a command to run.")
+    };
+    beside_services(kafka_nodes, Command::new(program).args(args))
+}
+
+fn beside_services(kafka_nodes: usize, command: &mut Command) -> Result<ExitCode> {
+    let tools = phase("finding or installing services", install::tools)?;
+    let services = phase("starting Redis, Kafka and MySQL", || {
+        Throwaway::start(&tools, kafka_nodes)
+    })?;
+    command.envs(services.variables(&tools));
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = phase(&name, || run_to_end(command))?;
+    phase("stopping services", || {
+        drop(services);
+        Ok(())
+    })?;
+    Ok(exit_code(status))
+}
+
+/// Does something and says on stderr how long it took, also when it failed.
+fn phase<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    let outcome = work();
+    eprintln!("xtask: {name} took {:.1} s", start.elapsed().as_secs_f32());
+    outcome
+}
+
+fn names_a_package(arg: &OsStr) -> bool {
+    let arg = arg.to_string_lossy();
+    arg.starts_with("-p") || arg.starts_with("--package")
+}
+
+/// The code that a shell would show: 128 and the signal's number for a command that a signal ended.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
