@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Command → reservation → log.
+
+pub mod gate;
