@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::services::kafka::Node;
 use crate::services::{Addresses, docker, lasting, process};
 
+mod check;
 mod checkout;
 mod run;
 mod services;
@@ -41,6 +42,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Check format, lints, the room rules and the compose file
+    Check,
     /// Run any command beside such services, with the variables that the tests read
     #[command(visible_alias = "services")]
     WithServices {
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Test { args } => run::test(args),
+        Task::Check => check::check().map(|()| ExitCode::SUCCESS),
         Task::WithServices {
             kafka_nodes,
             command,

@@ -61,7 +61,7 @@ fn beside_services(kafka_nodes: usize, command: &mut Command) -> Result<ExitCode
 }
 
 /// Does something and says on stderr how long it took, also when it failed.
-fn phase<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn phase<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     let outcome = work();
     eprintln!("xtask: {name} took {:.1} s", start.elapsed().as_secs_f32());

@@ -76,14 +76,17 @@ pub(crate) fn down(dir: &Path) -> Result<()> {
         println!("Nothing was started from {}.", dir.display());
         return Ok(());
     };
-    for process in &state.processes {
-        if process.is_ours(dir) {
-            stop(process.pid, END_TIME_MAX);
-            println!("{} is stopped.", process.name);
-        } else {
-            println!("{} was not running any more.", process.name);
-        }
-    }
+    let (ours, ended): (Vec<&Recorded>, Vec<_>) = state
+        .processes
+        .iter()
+        .partition(|process| process.is_ours(dir));
+    let pids: Vec<u32> = ours.iter().map(|process| process.pid).collect();
+    stop(&pids, END_TIME_MAX);
+    ours.iter()
+        .for_each(|process| println!("{} is stopped.", process.name));
+    ended
+        .iter()
+        .for_each(|process| println!("{} was not running any more.", process.name));
     fs::remove_file(state_file(dir)).context("The state file cannot be deleted.")
 }
 

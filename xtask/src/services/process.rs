@@ -151,13 +151,17 @@ pub(crate) fn run_to_end(command: &mut Command) -> Result<ExitStatus> {
     }
 }
 
-/// Asks a process that is not our child to end, and makes it end if it does not within `patience`.
-pub(crate) fn stop(pid: u32, patience: Duration) {
-    signal(Target::One(pid), libc::SIGTERM);
+/// Asks processes that are not our children to end, all at once: the nodes of a Kafka cluster cannot take leave of a
+/// quorum that is gone. What has not ended within `patience` is made to.
+pub(crate) fn stop(pids: &[u32], patience: Duration) {
+    for pid in pids {
+        signal(Target::One(*pid), libc::SIGTERM);
+    }
     let kill_at = Instant::now() + patience;
-    while is_alive(pid) {
+    while pids.iter().any(|pid| is_alive(*pid)) {
         if Instant::now() > kill_at {
-            signal(Target::Group(pid), libc::SIGKILL);
+            pids.iter()
+                .for_each(|pid| signal(Target::Group(*pid), libc::SIGKILL));
         }
         thread::sleep(POLL_INTERVAL);
     }

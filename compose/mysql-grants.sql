@@ -1,0 +1,2 @@
+-- Every test makes a database of its own.
+GRANT ALL ON *.* TO 'holdfast'@'%';

@@ -1,0 +1,146 @@
+//! The rules that manifests cannot show: how files are named, and what pure rooms take from the standard library.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// Folders are named after what they hold in the field's words. These hold whatever nobody found a place for.
+const REFUSED_NAMES: &[&str] = &["common", "utils", "types", "helpers"];
+
+/// The rooms that must give the same answer at every replay, on every machine.
+const PURE_ROOMS: &[&str] = &["domain/src", "record/src"];
+
+const IMPURE_WORDS: &[&str] = &[
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::env",
+    "SystemTime::now",
+    "Instant::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "Uuid::now_v7",
+    "Uuid::new_v4",
+];
+
+/// Every Rust file of the checkout, by its path in it.
+pub(super) fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder)
+            .with_context(|| format!("{} cannot be read.", folder.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let path = entry.path();
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if entry.file_type()?.is_dir() {
+                // `target` is what cargo made of the sources, and hidden folders are tools' own.
+                if name != "target" && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if name.ends_with(".rs") {
+                files.push(path.strip_prefix(root)?.to_owned());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// One sentence for every rule that a file breaks, by its path or by its text.
+pub(super) fn broken_rules(path: &Path, text: &str) -> Vec<String> {
+    let shown = path.display();
+    let mut broken = Vec::new();
+    for name in path
+        .with_extension("")
+        .iter()
+        .filter_map(|part| part.to_str())
+    {
+        if REFUSED_NAMES.contains(&name) {
+            broken.push(format!(
+                "{shown} is in {name:?}: name it after what it holds."
+            ));
+        }
+    }
+    for (number, line) in (1..).zip(text.lines()) {
+        if let Some(name) = refused_module(line) {
+            broken.push(format!(
+                "{shown}:{number} opens {name:?}: name it after what it holds."
+            ));
+        }
+    }
+    if PURE_ROOMS.iter().any(|room| path.starts_with(room)) {
+        let code = text
+            .lines()
+            .take_while(|line| line.trim() != "#[cfg(test)]");
+        for (number, word) in (1..).zip(code.map(impure_word)) {
+            broken.extend(word.map(|word| {
+                format!(
+                    "{shown}:{number} uses {word}, but this room does no I/O and reads no clock: let the caller pass \
+                     it in."
+                )
+            }));
+        }
+    }
+    broken
+}
+
+/// The refused name of a module that is declared on this line.
+fn refused_module(line: &str) -> Option<&str> {
+    let mut words = line
+        .split_whitespace()
+        .skip_while(|word| word.starts_with("pub"));
+    if words.next() != Some("mod") {
+        return None;
+    }
+    let name = words.next()?.trim_end_matches([';', '{']);
+    REFUSED_NAMES.contains(&name).then_some(name)
+}
+
+fn impure_word(line: &str) -> Option<&'static str> {
+    let code = line.split("//").next().unwrap_or(line);
+    IMPURE_WORDS
+        .iter()
+        .find(|word| code.contains(**word))
+        .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(path: &str, text: &str) -> usize {
+        broken_rules(Path::new(path), text).len()
+    }
+
+    #[test]
+    fn a_folder_or_module_named_after_nothing_is_refused() {
+        assert_eq!(count("record/src/utils/hex.rs", ""), 1);
+        assert_eq!(count("record/src/types.rs", ""), 1);
+        assert_eq!(
+            count(
+                "record/src/lib.rs",
+                "pub(crate) mod helpers;\nmod common {\n}"
+            ),
+            2
+        );
+        assert_eq!(count("record/src/commons.rs", "mod types_of_stock;"), 0);
+    }
+
+    #[test]
+    fn a_pure_room_reads_no_clock() {
+        let line = "let now = Timestamp::now();";
+        assert_eq!(count("domain/src/order.rs", line), 1);
+        assert_eq!(count("command-api/src/commit.rs", line), 0);
+        assert_eq!(
+            count(
+                "domain/src/order.rs",
+                "/// Not `Timestamp::now()`: the caller says."
+            ),
+            0
+        );
+    }
+}
