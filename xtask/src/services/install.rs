@@ -102,13 +102,7 @@ impl Program {
         if let Some(chosen) = env::var_os(self.variable).filter(|value| !value.is_empty()) {
             return Some(PathBuf::from(chosen));
         }
-        let path = env::var_os("PATH").unwrap_or_default();
-        // A user's PATH often lacks the folders of servers.
-        let of_servers = ["/usr/local/sbin", "/usr/sbin", "/usr/libexec"].map(PathBuf::from);
-        env::split_paths(&path)
-            .chain(of_servers)
-            .map(|folder| folder.join(self.name))
-            .find(|candidate| candidate.is_file())
+        find(self.name)
     }
 
     fn path(&self) -> Result<PathBuf> {
@@ -119,6 +113,16 @@ impl Program {
             )
         })
     }
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // A user's PATH often lacks the folders of servers.
+    let of_servers = ["/usr/local/sbin", "/usr/sbin", "/usr/libexec"].map(PathBuf::from);
+    env::split_paths(&path)
+        .chain(of_servers)
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
 }
 
 fn install_missing(programs: &[Program]) -> Result<()> {
@@ -143,18 +147,18 @@ fn install_missing(programs: &[Program]) -> Result<()> {
 fn apt_install(packages: &str) -> Result<()> {
     let mut command = if process::is_root() {
         Command::new("sh")
+    } else if let Some(sudo) = find("sudo") {
+        let mut command = Command::new(sudo);
+        command.arg("sh");
+        command
     } else {
-        let mut sudo = Command::new("sudo");
-        sudo.arg("sh");
-        sudo
+        bail!("Packages are missing: run `apt-get install {packages}` as root.");
     };
     command
         .args(["-c", include_str!("install.sh"), "install"])
         .args(packages.split(' '));
     eprintln!("xtask: installing {packages} with apt (their services are not started)");
-    let status = process::run_to_end(&mut command)
-        .context("Installing packages needs root: run this as root, or install sudo.")?;
-    if !status.success() {
+    if !process::run_to_end(&mut command)?.success() {
         bail!(
             "Installing failed: run `apt-get install {packages}` as root and look at its messages."
         );
@@ -181,10 +185,12 @@ fn kafka_version() -> Result<&'static str> {
 
 /// Maven writes beside the final place; the rename makes an interrupted download invisible.
 fn fetch_kafka(libs: &Path) -> Result<()> {
-    eprintln!("xtask: fetching Kafka {} with Maven", kafka_version()?);
-    let partial = libs.with_extension("partial");
-    fs::create_dir_all(&partial)?;
-    let pom = partial.with_extension("pom.xml");
+    let version = kafka_version()?;
+    eprintln!("xtask: fetching Kafka {version} with Maven");
+    let unfinished = libs.with_file_name(format!("kafka-{version}-unfinished"));
+    let fetched = unfinished.join("libs");
+    fs::create_dir_all(&unfinished)?;
+    let pom = unfinished.join("pom.xml");
     fs::write(&pom, KAFKA_POM)?;
     let mut command = Command::new(MAVEN.path()?);
     command
@@ -197,11 +203,12 @@ fn fetch_kafka(libs: &Path) -> Result<()> {
         ])
         .arg("--file")
         .arg(&pom)
-        .arg(format!("-DoutputDirectory={}", partial.display()));
+        .arg(format!("-DoutputDirectory={}", fetched.display()));
     if !process::run_to_end(&mut command)?.success() {
         bail!("Maven could not fetch Kafka's jars: see its messages above, then run this again.");
     }
-    fs::rename(&partial, libs).context("Cannot put Kafka's jars into the cache.")?;
+    fs::rename(&fetched, libs).context("Cannot put Kafka's jars into the cache.")?;
+    fs::remove_dir_all(&unfinished)?;
     Ok(())
 }
 

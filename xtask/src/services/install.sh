@@ -20,7 +20,7 @@ chmod 755 "$policy"
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get -o DPkg::Lock::Timeout=300 update -qq
-apt-get -o DPkg::Lock::Timeout=300 install -qq --yes --no-install-recommends "$@"
+apt-get -o DPkg::Lock::Timeout=300 install -qq --yes --no-install-recommends "$@" >/dev/null
 
 # Nor shall they start with the next boot of a developer's machine.
 if [ -d /run/systemd/system ]; then
