@@ -17,6 +17,7 @@ use record::{Layout, Partition, Position, RecordId};
 
 pub mod conformance;
 pub mod kafka;
+mod single;
 pub mod sqlite;
 
 /// What is appended.
@@ -62,6 +63,13 @@ pub trait Deliveries: Send + Sync {
 
     /// The append of this entry failed.
     fn failed(&self, partition: Partition, id: RecordId, failure: AppendFailure);
+}
+
+/// Tells the same failure for all of these entries.
+fn fail_all(entries: &[Entry], deliveries: &dyn Deliveries, failure: &AppendFailure) {
+    for entry in entries {
+        deliveries.failed(entry.partition, entry.id, failure.clone());
+    }
 }
 
 /// Why an append failed.

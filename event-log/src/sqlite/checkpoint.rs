@@ -1,0 +1,111 @@
+//! Moves records from the write-ahead file into the main file, off the writer's path.
+//!
+//! A passive checkpoint copies without locking anybody out, but under a steady load the writer is
+//! always a step ahead, and the write-ahead file is reused only when everything was copied.
+//! Therefore, past a bound, a second checkpoint locks the writer out for the little that is left
+//! and truncates the file. If a foreign reader is in its way, it gives up soon, so that writes do
+//! not wait, and tries again later.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::file::LogFile;
+use crate::LogError;
+
+/// How much the writer writes between two checkpoints.
+pub(super) const BYTES_BETWEEN: usize = 4 << 20;
+/// How long the writer may be locked out while a foreign reader is in the way.
+const LOCKED_OUT_MAX: Duration = Duration::from_millis(20);
+/// How soon it is tried again when a foreign reader was in the way, with or without new writes.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Tells the checkpoints that much was written.
+#[derive(Debug)]
+pub(super) struct Nudge(SyncSender<()>);
+
+impl Nudge {
+    /// Never blocks: a nudge that waits already is enough.
+    pub(super) fn send(&self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+pub(super) fn channel() -> (Nudge, Receiver<()>) {
+    let (sender, receiver) = sync_channel(1);
+    (Nudge(sender), receiver)
+}
+
+/// Starts the thread; it ends when the writer has dropped its [`Nudge`].
+pub(super) fn spawn(
+    file: LogFile,
+    wal_bytes_max: u64,
+    nudges: Receiver<()>,
+) -> Result<JoinHandle<()>, LogError> {
+    let mut checkpoints = Checkpoints {
+        connection: None,
+        file,
+        wal_bytes_max,
+        locking_from: Instant::now(),
+    };
+    super::spawn("log-checkpoint", move || checkpoints.run(&nudges))
+}
+
+struct Checkpoints {
+    file: LogFile,
+    connection: Option<Connection>,
+    wal_bytes_max: u64,
+    locking_from: Instant,
+}
+
+impl Checkpoints {
+    fn run(&mut self, nudges: &Receiver<()>) {
+        loop {
+            match nudges.recv_timeout(RETRY_AFTER) {
+                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Err(error) = self.step() {
+                // Records are safe in the write-ahead file; it only grows meanwhile.
+                tracing::warn!(%error, "a checkpoint of the log failed");
+                self.connection = None;
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<(), LogError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        checkpoint(&connection, "PASSIVE").map_err(super::unavailable)?;
+        if self.wal_bytes() > self.wal_bytes_max && Instant::now() >= self.locking_from {
+            let blocked = checkpoint(&connection, "TRUNCATE").map_err(super::unavailable)?;
+            if blocked {
+                self.locking_from = Instant::now() + RETRY_AFTER;
+            }
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn connect(&self) -> Result<Connection, LogError> {
+        let connection = self.file.write()?;
+        connection
+            .busy_timeout(LOCKED_OUT_MAX)
+            .map_err(super::unavailable)?;
+        Ok(connection)
+    }
+
+    fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(self.file.wal()).map_or(0, |wal| wal.len())
+    }
+}
+
+/// Says whether something was in the way.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    connection.query_row(&sql, [], |row| Ok(row.get::<_, i64>(0)? != 0))
+}

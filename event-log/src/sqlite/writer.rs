@@ -1,0 +1,281 @@
+//! The one writer: takes what has queued, commits it as a group, shows it, acknowledges it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+
+use bytes::Bytes;
+use record::Topic;
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use super::checkpoint::{self, Nudge};
+use super::file::{self, LogFile};
+use super::recent::{Recent, index};
+use crate::{AppendFailure, Deliveries, Entry, LogError, RawRecord};
+
+/// What the writer is asked for.
+pub(super) enum Request {
+    /// Append these.
+    Append {
+        entries: Vec<Entry>,
+        /// What they take in the queue.
+        bytes: usize,
+        deliveries: Arc<dyn Deliveries>,
+    },
+    /// Say when everything before was committed.
+    Flush(oneshot::Sender<()>),
+    /// Say whether the file can be written.
+    Probe(oneshot::Sender<Result<(), String>>),
+}
+
+/// Owns the connection that writes.
+pub(super) struct Writer {
+    file: LogFile,
+    /// None after a failed commit: then the file is opened and read again.
+    connection: Option<Connection>,
+    /// The next offset of every topic.
+    ends: [u64; Topic::ALL.len()],
+    recent: Arc<Recent>,
+    queued_bytes: Arc<AtomicUsize>,
+    checkpoints: Nudge,
+    bytes_since_checkpoint: usize,
+    group_records_max: usize,
+    /// Why the last group failed.
+    trouble: Option<String>,
+}
+
+/// What one call of `append` brought.
+struct Appended {
+    entries: Vec<Entry>,
+    deliveries: Arc<dyn Deliveries>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        file: LogFile,
+        connection: Connection,
+        recent: Arc<Recent>,
+        queued_bytes: Arc<AtomicUsize>,
+        checkpoints: Nudge,
+        group_records_max: usize,
+    ) -> Result<Self, LogError> {
+        let ends = file::ends(&connection).map_err(super::unavailable)?;
+        Ok(Self {
+            file,
+            connection: Some(connection),
+            ends,
+            recent,
+            queued_bytes,
+            checkpoints,
+            bytes_since_checkpoint: 0,
+            group_records_max,
+            trouble: None,
+        })
+    }
+
+    /// Runs until the channel is closed and empty.
+    pub(super) fn run(mut self, requests: &Receiver<Request>) {
+        while let Ok(request) = requests.recv() {
+            let mut group = Vec::new();
+            let mut next = Some(request);
+            // Whatever has queued meanwhile shares the sync; nothing is waited for.
+            while let Some(request) = next {
+                let after = self.take(request, &mut group);
+                if after.is_some() || records(&group) >= self.group_records_max {
+                    self.commit(std::mem::take(&mut group));
+                }
+                if let Some(request) = after {
+                    self.answer(request);
+                }
+                next = requests.try_recv().ok();
+            }
+            self.commit(group);
+        }
+    }
+
+    /// Adds an append to the group; hands back what has to come after the group.
+    fn take(&mut self, request: Request, group: &mut Vec<Appended>) -> Option<Request> {
+        match request {
+            Request::Append {
+                entries,
+                bytes,
+                deliveries,
+            } => {
+                self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                self.bytes_since_checkpoint += bytes;
+                group.push(Appended {
+                    entries,
+                    deliveries,
+                });
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
+        // Who does not wait any more needs no answer.
+        match request {
+            Request::Flush(answer) => {
+                let _ = answer.send(());
+            }
+            Request::Probe(answer) => {
+                let _ = answer.send(self.probe());
+            }
+            Request::Append { .. } => {}
+        }
+    }
+
+    fn commit(&mut self, group: Vec<Appended>) {
+        if group.is_empty() {
+            return;
+        }
+        match self.write(&group) {
+            Ok(committed) => {
+                self.trouble = None;
+                self.ends = ends_after(self.ends, &committed);
+                let offsets: Vec<u64> = committed.iter().map(|(_, record)| record.offset).collect();
+                self.recent.show(committed);
+                acknowledge(&group, &offsets);
+            }
+            Err(failure) => self.fail(&group, &failure),
+        }
+        if self.bytes_since_checkpoint >= checkpoint::BYTES_BETWEEN {
+            self.bytes_since_checkpoint = 0;
+            self.checkpoints.send();
+        }
+    }
+
+    fn fail(&mut self, group: &[Appended], failure: &AppendFailure) {
+        tracing::error!(error = %failure, records = records(group), "the log was not written");
+        self.trouble = Some(failure.to_string());
+        for appended in group {
+            crate::fail_all(&appended.entries, appended.deliveries.as_ref(), failure);
+        }
+    }
+
+    /// One transaction for the whole group.
+    fn write(&mut self, group: &[Appended]) -> Result<Vec<(Topic, RawRecord)>, AppendFailure> {
+        let connection = self.connect()?;
+        let inserted = match self.insert(&connection, group) {
+            Ok(inserted) => inserted,
+            Err(error) => {
+                // Nothing of a transaction that was not committed is ever seen. If it cannot even
+                // be rolled back, closing the connection does it.
+                if connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok() {
+                    self.connection = Some(connection);
+                }
+                return Err(AppendFailure::NotStarted(error.to_string()));
+            }
+        };
+        match connection.execute_batch("COMMIT") {
+            Ok(()) => {
+                self.connection = Some(connection);
+                Ok(inserted)
+            }
+            // The commit may have reached the disk or not: the connection is dropped and the file
+            // is read again before anything else is written.
+            Err(error) => Err(AppendFailure::Unknown(error.to_string())),
+        }
+    }
+
+    fn connect(&mut self) -> Result<Connection, AppendFailure> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let reopened = self.file.write().and_then(|connection| {
+            let ends = file::ends(&connection).map_err(super::unavailable)?;
+            Ok((connection, ends))
+        });
+        let (connection, ends) =
+            reopened.map_err(|error| AppendFailure::NotStarted(error.to_string()))?;
+        self.ends = ends;
+        self.recent.set_ends(ends);
+        Ok(connection)
+    }
+
+    fn insert(
+        &self,
+        connection: &Connection,
+        group: &[Appended],
+    ) -> rusqlite::Result<Vec<(Topic, RawRecord)>> {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        let mut ends = self.ends;
+        let mut inserted = Vec::with_capacity(records(group));
+        for entry in group.iter().flat_map(|appended| &appended.entries) {
+            let topic = entry.partition.topic;
+            let end = &mut ends[index(topic)];
+            insert_one(connection, entry, *end)?;
+            inserted.push((topic, shown(entry, *end)));
+            *end += 1;
+        }
+        Ok(inserted)
+    }
+
+    /// After trouble, writes a little: only that shows whether there is space again.
+    fn probe(&mut self) -> Result<(), String> {
+        if self.trouble.is_none() {
+            return Ok(());
+        }
+        let connection = self.connect().map_err(|failure| failure.to_string())?;
+        let sql = "UPDATE meta SET value = value + 1 WHERE name = 'probes'";
+        connection
+            .execute(sql, [])
+            .map_err(|error| error.to_string())?;
+        self.connection = Some(connection);
+        self.trouble = None;
+        Ok(())
+    }
+}
+
+fn insert_one(connection: &Connection, entry: &Entry, offset: u64) -> rusqlite::Result<()> {
+    let topic = entry.partition.topic;
+    let table = file::table(topic);
+    if topic == Topic::UserKeys {
+        // The compacted topic: an erased key must not survive in an older record.
+        connection
+            .prepare_cached("DELETE FROM user_keys WHERE key = ?1")?
+            .execute(params![entry.key.as_bytes()])?;
+    }
+    let sql = format!("INSERT INTO {table} (\"offset\", key, payload) VALUES (?1, ?2, ?3)");
+    connection.prepare_cached(&sql)?.execute(params![
+        offset,
+        entry.key.as_bytes(),
+        entry.payload.as_deref()
+    ])?;
+    Ok(())
+}
+
+fn shown(entry: &Entry, offset: u64) -> RawRecord {
+    RawRecord {
+        offset,
+        key: Bytes::copy_from_slice(entry.key.as_bytes()),
+        payload: entry.payload.clone().unwrap_or_default(),
+    }
+}
+
+fn ends_after(
+    mut ends: [u64; Topic::ALL.len()],
+    committed: &[(Topic, RawRecord)],
+) -> [u64; Topic::ALL.len()] {
+    for (topic, record) in committed {
+        ends[index(*topic)] = record.offset + 1;
+    }
+    ends
+}
+
+fn acknowledge(group: &[Appended], offsets: &[u64]) {
+    let mut offsets = offsets.iter();
+    for appended in group {
+        for (entry, offset) in appended.entries.iter().zip(&mut offsets) {
+            appended
+                .deliveries
+                .acknowledged(entry.partition, entry.id, Some(*offset));
+        }
+    }
+}
+
+fn records(group: &[Appended]) -> usize {
+    group.iter().map(|appended| appended.entries.len()).sum()
+}
