@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// The folder of the workspace that the user stands in, not the one that xtask was built from: the two differ when
-/// several worktrees share a target directory.
+/// The folder of the workspace that the user stands in, not the one that xtask was built from: the
+/// two differ when several worktrees share a target directory.
 pub(crate) fn root() -> Result<PathBuf> {
     let manifest = cargo_says(&["locate-project", "--workspace", "--message-format", "plain"])
         .context("Run this inside a checkout of Holdfast.")?;

@@ -1,8 +1,9 @@
-//! `cargo xtask`: the services that Holdfast stands on, its tests and its checks, in the same words on a laptop and in
-//! CI.
+//! `cargo xtask`: the services that Holdfast stands on, its tests and its checks, in the same words
+//! on a laptop and in CI.
 //!
-//! A fresh machine has cargo but neither Redis, Kafka nor MySQL, so this is the one program that installs and starts
-//! them. It has few and light dependencies, because it is built before everything else.
+//! A fresh machine has cargo but neither Redis, Kafka nor MySQL, so this is the one program that
+//! installs and starts them. It has few and light dependencies, because it is built before
+//! everything else.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

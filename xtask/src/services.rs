@@ -1,7 +1,9 @@
-//! Redis, Kafka and MySQL as processes of this machine, or as containers where there is a Docker engine.
+//! Redis, Kafka and MySQL as processes of this machine, or as containers where there is a Docker
+//! engine.
 //!
-//! This is the only place of the project that installs or starts a service. Everything listens on the loopback
-//! interface, in directories of its own; services that the machine runs otherwise are never touched.
+//! This is the only place of the project that installs or starts a service. Everything listens on
+//! the loopback interface, in directories of its own; services that the machine runs otherwise are
+//! never touched.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -75,7 +77,8 @@ impl Addresses {
     }
 }
 
-/// Starts all services, then waits until each answers. What was started is in `started` also when this fails.
+/// Starts all services, then waits until each answers. What was started is in `started` also when
+/// this fails.
 pub(crate) fn start(
     tools: &Tools,
     dir: &Path,

@@ -1,8 +1,9 @@
 //! The room rules: which crate may know which.
 //!
-//! The tree is the dataflow, and most of what Holdfast promises rests on arrows that do not exist: what cannot reach
-//! Redis cannot decide by it. The tables below name every arrow that exists on purpose. They are read here rather than
-//! by cargo-deny, because that takes minutes to build where it is missing.
+//! The tree is the dataflow, and most of what Holdfast promises rests on arrows that do not exist:
+//! what cannot reach Redis cannot decide by it. The tables below name every arrow that exists on
+//! purpose. They are read here rather than by cargo-deny, because that takes minutes to build where
+//! it is missing.
 
 use anyhow::{Context, Result};
 use serde_json::Value;

@@ -1,11 +1,13 @@
-//! The rules that manifests cannot show: how files are named, and what pure rooms take from the standard library.
+//! The rules that manifests cannot show: how files are named, and what pure rooms take from the
+//! standard library.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// Folders are named after what they hold in the field's words. These hold whatever nobody found a place for.
+/// Folders are named after what they hold in the field's words. These hold whatever nobody found a
+/// place for.
 const REFUSED_NAMES: &[&str] = &["common", "utils", "types", "helpers"];
 
 /// The rooms that must give the same answer at every replay, on every machine.

@@ -1,8 +1,9 @@
 //! The programs that services are made of: found, or else installed.
 //!
-//! Redis, MariaDB and Java come as Debian packages through apt. Kafka is in no Debian package: its jars come through
-//! Maven, into the user's cache, so that a second run, also of another checkout, needs no network. A variable that
-//! the tests read for a program (`HOLDFAST_TEST_REDIS_SERVER=…/valkey-server`) is also how to choose it.
+//! Redis, MariaDB and Java come as Debian packages through apt. Kafka is in no Debian package: its
+//! jars come through Maven, into the user's cache, so that a second run, also of another checkout,
+//! needs no network. A variable that the tests read for a program
+//! (`HOLDFAST_TEST_REDIS_SERVER=…/valkey-server`) is also how to choose it.
 
 use std::env;
 use std::fs::{self, File};
@@ -14,7 +15,8 @@ use anyhow::{Context, Result, bail};
 use super::process;
 use crate::checkout;
 
-/// The oldest Redis that runs the gate's scripts (protocol: shebang scripts, `READONLY` from a demoted master).
+/// The oldest Redis that runs the gate's scripts (protocol: shebang scripts, `READONLY` from a
+/// demoted master).
 const REDIS_MAJOR_MIN: u32 = 7;
 const KAFKA_POM: &str = include_str!("../../kafka/pom.xml");
 
@@ -72,7 +74,8 @@ const MAVEN: Program = Program {
 pub(crate) fn tools() -> Result<Tools> {
     let cache = checkout::cache()?;
     fs::create_dir_all(&cache).with_context(|| format!("Cannot create {}.", cache.display()))?;
-    // Two runs that start together must not install at once: the second waits, then finds everything.
+    // Two runs that start together must not install at once: the second waits, then finds
+    // everything.
     let lock = File::create(cache.join("install.lock"))?;
     lock.lock().context("Cannot lock the cache directory.")?;
 
@@ -166,7 +169,8 @@ fn apt_install(packages: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where Kafka's jars are, or will be. The version is in the name, so that a new one is fetched beside the old.
+/// Where Kafka's jars are, or will be. The version is in the name, so that a new one is fetched
+/// beside the old.
 fn kafka_libs(cache: &Path) -> Result<PathBuf> {
     if let Some(chosen) = env::var_os("HOLDFAST_TEST_KAFKA_LIBS").filter(|value| !value.is_empty())
     {

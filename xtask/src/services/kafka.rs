@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use super::install::Tools;
 use super::process::{Lifetime, Service};
 
-/// The two ports of a node. Both must stay the same over a restart: the quorum's voters are named by them.
+/// The two ports of a node. Both must stay the same over a restart: the quorum's voters are named
+/// by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     /// Where clients connect.
@@ -73,7 +74,8 @@ fn start_node(
     Service::start(&name, &node_dir, lifetime, &mut command, answers)
 }
 
-/// Tests want a quick start in little memory; services that stay are also measured, and get the whole compiler.
+/// Tests want a quick start in little memory; services that stay are also measured, and get the
+/// whole compiler.
 fn java_options(lifetime: Lifetime) -> &'static str {
     match lifetime {
         Lifetime::Throwaway => "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
@@ -81,7 +83,8 @@ fn java_options(lifetime: Lifetime) -> &'static str {
     }
 }
 
-/// The cleaner's buffer is 128 MiB by default, half of a test's heap; ours compacts one small topic.
+/// The cleaner's buffer is 128 MiB by default, half of a test's heap; ours compacts one small
+/// topic.
 fn properties(node_dir: &Path, nodes: &[Node], id: usize) -> String {
     let Node {
         port,
@@ -117,8 +120,8 @@ log.cleaner.dedupe.buffer.size=16777216
     )
 }
 
-/// A cluster id is 16 bytes in URL-safe Base64. The time in hexadecimal digits is valid Base64 already; the closing
-/// `A` keeps the unused bits of the last character zero.
+/// A cluster id is 16 bytes in URL-safe Base64. The time in hexadecimal digits is valid Base64
+/// already; the closing `A` keeps the unused bits of the last character zero.
 fn new_cluster_id() -> Result<String> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -55,7 +55,8 @@ pub(crate) fn up(dir: &Path, addresses: &Addresses) -> Result<()> {
     outcome
 }
 
-/// The nodes of a cluster are written in its data: one node cannot become three, nor the other way round.
+/// The nodes of a cluster are written in its data: one node cannot become three, nor the other way
+/// round.
 fn ensure_same_cluster(dir: &Path, kafka_nodes: usize) -> Result<()> {
     let existing = (1..)
         .take_while(|id| dir.join(format!("kafka-{id}")).is_dir())

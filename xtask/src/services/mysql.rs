@@ -1,4 +1,5 @@
-//! MariaDB, which stands in for MySQL where there is no Docker engine: Debian has no other in its packages.
+//! MariaDB, which stands in for MySQL where there is no Docker engine: Debian has no other in its
+//! packages.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +10,8 @@ use anyhow::Result;
 use super::install::Tools;
 use super::process::{self, Lifetime, Service};
 
-/// The user may do everything, for every test creates a database of its own. The server listens on the loopback
-/// interface only, and skips name resolution, so that `127.0.0.1` is what it sees.
+/// The user may do everything, for every test creates a database of its own. The server listens on
+/// the loopback interface only, and skips name resolution, so that `127.0.0.1` is what it sees.
 const INIT_SQL: &str = "\
 CREATE DATABASE IF NOT EXISTS holdfast CHARACTER SET utf8mb4;
 CREATE USER IF NOT EXISTS 'holdfast'@'127.0.0.1' IDENTIFIED VIA mysql_native_password USING PASSWORD('holdfast');
@@ -28,8 +29,8 @@ pub(crate) fn start(tools: &Tools, dir: &Path, port: u16, lifetime: Lifetime) ->
         .env("SERVER_DIR", dir)
         .env("PORT", port.to_string());
     if process::is_root() {
-        // It stays root: the package's user cannot enter a checkout in a private home directory, and a change of user
-        // would end the arrangement by which the kernel kills it with xtask.
+        // It stays root: the package's user cannot enter a checkout in a private home directory,
+        // and a change of user would end the arrangement by which the kernel kills it with xtask.
         command.arg("--user=root");
     }
     let client = tools.mariadb.clone();

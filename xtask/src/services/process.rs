@@ -1,8 +1,10 @@
-//! Starting, watching and stopping the processes of services, and the command that is run beside them.
+//! Starting, watching and stopping the processes of services, and the command that is run beside
+//! them.
 //!
-//! Two lifetimes exist. A throwaway process must never outlive xtask, however that ends: the kernel kills it when its
-//! parent dies. A lasting one must outlive it: it gets a session of its own. Both are kept out of the terminal's
-//! process group, so that Ctrl-C reaches xtask and the command it runs, and the services end only after that command.
+//! Two lifetimes exist. A throwaway process must never outlive xtask, however that ends: the kernel
+//! kills it when its parent dies. A lasting one must outlive it: it gets a session of its own. Both
+//! are kept out of the terminal's process group, so that Ctrl-C reaches xtask and the command it
+//! runs, and the services end only after that command.
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
@@ -118,8 +120,9 @@ impl Service {
 
 /// Runs a command in the foreground to its end. When xtask is told to end, so is the command.
 ///
-/// On a terminal the command stays in the terminal's process group, so that it may read and Ctrl-C reaches it.
-/// Elsewhere it gets a group of its own, so that what it started (test binaries under `cargo test`) ends with it.
+/// On a terminal the command stays in the terminal's process group, so that it may read and Ctrl-C
+/// reaches it. Elsewhere it gets a group of its own, so that what it started (test binaries under
+/// `cargo test`) ends with it.
 pub(crate) fn run_to_end(command: &mut Command) -> Result<ExitStatus> {
     let on_terminal = io::stdin().is_terminal();
     if !on_terminal {
@@ -151,8 +154,8 @@ pub(crate) fn run_to_end(command: &mut Command) -> Result<ExitStatus> {
     }
 }
 
-/// Asks processes that are not our children to end, all at once: the nodes of a Kafka cluster cannot take leave of a
-/// quorum that is gone. What has not ended within `patience` is made to.
+/// Asks processes that are not our children to end, all at once: the nodes of a Kafka cluster
+/// cannot take leave of a quorum that is gone. What has not ended within `patience` is made to.
 pub(crate) fn stop(pids: &[u32], patience: Duration) {
     for pid in pids {
         signal(Target::One(*pid), libc::SIGTERM);
@@ -188,7 +191,8 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// From here on a request to end is remembered instead of obeyed, so that services are stopped in order.
+/// From here on a request to end is remembered instead of obeyed, so that services are stopped in
+/// order.
 pub(crate) fn remember_interrupts() {
     for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: the handler only stores to an atomic, which is async-signal-safe.
@@ -220,7 +224,8 @@ fn signal(target: Target, number: libc::c_int) {
     unsafe { libc::kill(pid, number) };
 }
 
-/// Lets the kernel send `number` to the command when the thread that starts it ends: that is xtask's only one.
+/// Lets the kernel send `number` to the command when the thread that starts it ends: that is
+/// xtask's only one.
 fn end_with_parent(command: &mut Command, number: libc::c_int) {
     #[cfg(target_os = "linux")]
     // SAFETY: prctl is async-signal-safe and sets only an attribute of the new process.

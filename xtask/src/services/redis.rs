@@ -13,7 +13,8 @@ use super::process::{Lifetime, Service};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Starts a Redis on the loopback interface. The process title stays as given: `down` recognises it by its directory.
+/// Starts a Redis on the loopback interface. The process title stays as given: `down` recognises it
+/// by its directory.
 pub(crate) fn start(tools: &Tools, dir: &Path, port: u16, lifetime: Lifetime) -> Result<Service> {
     let mut command = Command::new(&tools.redis_server);
     command

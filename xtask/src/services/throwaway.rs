@@ -14,8 +14,8 @@ use super::kafka::Node;
 use super::process::{Lifetime, Service, is_alive};
 use super::{Addresses, start};
 
-/// Below the range from which Linux takes the ports of outgoing connections and of listeners on port 0, so that
-/// neither takes a port between our look at it and the service's start.
+/// Below the range from which Linux takes the ports of outgoing connections and of listeners on
+/// port 0, so that neither takes a port between our look at it and the service's start.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const DIR_PREFIX: &str = "holdfast-services-";
 
@@ -31,6 +31,8 @@ impl Throwaway {
     pub(crate) fn start(tools: &Tools, kafka_nodes: usize) -> Result<Self> {
         sweep();
         let dir = env::temp_dir().join(format!("{DIR_PREFIX}{}", process::id()));
+        // An earlier process of the same id may have been killed and left its own.
+        let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).with_context(|| format!("Cannot create {}.", dir.display()))?;
         let mut ports = free_ports();
         let mut port = || ports.next().context("No port below 32000 is free.");
@@ -61,7 +63,8 @@ impl Throwaway {
         Ok(this)
     }
 
-    /// What tests read. A variable that is set already is left alone: its service is the user's own choice.
+    /// What tests read. A variable that is set already is left alone: its service is the user's own
+    /// choice.
     pub(crate) fn variables(&self, tools: &Tools) -> Vec<(&'static str, OsString)> {
         let all: [(&str, OsString); 10] = [
             ("HOLDFAST_TEST_REDIS", self.addresses.redis().into()),
@@ -110,7 +113,8 @@ fn sweep() {
     }
 }
 
-/// Free ports, from a place that differs from run to run, so that two runs at once look in different places.
+/// Free ports, from a place that differs from run to run, so that two runs at once look in
+/// different places.
 fn free_ports() -> impl Iterator<Item = u16> {
     let start = process::id().wrapping_mul(97) % u32::from(PORTS.end - PORTS.start);
     PORTS
