@@ -26,6 +26,10 @@ pub mod conformance;
 pub mod memory;
 pub mod redis;
 
+/// How many entries a generation of refusals has, unless a setting says otherwise. A command that
+/// is held up for two generations is answered *unavailable*.
+pub const ENTRIES_PER_GENERATION: u64 = 50_000;
+
 /// Names an aggregate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AggregateKey {

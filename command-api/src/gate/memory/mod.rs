@@ -1,0 +1,245 @@
+//! The gate of one process: the embedded server's, and the model that Redis is compared with.
+//!
+//! It lives under one mutex, so that a call is one atomic step as a script is. It shares nothing
+//! with [`super::redis`] but the trait's types: a rule that both got wrong in the same way would
+//! pass the suite that compares them ([`super::conformance`]).
+//!
+//! What must stay true: a call of another epoch than the published one finds it closed, also
+//! while the next one is being rebuilt, exactly as a deleted marker closes an epoch in Redis.
+
+#[cfg(all(feature = "planted-oversell", not(debug_assertions)))]
+compile_error!("`planted-oversell` sells more than there is; it is for tests only");
+
+mod decide;
+mod generations;
+mod load;
+mod settle;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use record::{Partition, Position, RecordId};
+
+use self::state::State;
+use super::{
+    Current, Decide, Gate, GateError, Look, Looked, Pending, Rebuild, Rebuilt, Reply, Settle,
+    Settled, Verdict,
+};
+
+/// A gate in this process's memory. It never times out and never refuses to run.
+pub struct MemoryGate {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    entries_per_generation: u64,
+    epochs: Mutex<Epochs>,
+}
+
+/// What Redis keeps in its current pointer, its markers and its epochs' hashes.
+#[derive(Default)]
+struct Epochs {
+    published: Option<(Current, State)>,
+    markers: BTreeSet<u64>,
+}
+
+impl MemoryGate {
+    /// An empty gate whose generations of refusals have this many entries.
+    pub fn new(entries_per_generation: u64) -> Self {
+        let epochs = Mutex::new(Epochs::default());
+        Self {
+            shared: Arc::new(Shared {
+                entries_per_generation,
+                epochs,
+            }),
+        }
+    }
+
+    /// Runs one call on the state of the epoch that it names, if that epoch is open.
+    fn in_epoch<T>(
+        &self,
+        current: &Current,
+        call: impl FnOnce(&mut State) -> Result<T, GateError>,
+    ) -> Result<T, GateError> {
+        let mut epochs = self.shared.epochs.lock();
+        let marked = epochs.markers.contains(&current.epoch);
+        match &mut epochs.published {
+            Some((published, state)) if marked && published.epoch == current.epoch => call(state),
+            _ => Err(GateError::Closed(format!(
+                "epoch {} is not the current one",
+                current.epoch
+            ))),
+        }
+    }
+}
+
+#[async_trait]
+impl Gate for MemoryGate {
+    async fn probe(&self) -> Result<(), GateError> {
+        Ok(())
+    }
+
+    async fn current(&self) -> Result<Option<Current>, GateError> {
+        let epochs = self.shared.epochs.lock();
+        Ok(epochs.published.as_ref().map(|(current, state)| Current {
+            generation: state.remembered.generation(),
+            ..current.clone()
+        }))
+    }
+
+    async fn load(&self, current: &Current, looks: &[Look]) -> Result<Reply<Looked>, GateError> {
+        self.in_epoch(current, |state| {
+            let answers = looks
+                .iter()
+                .map(|look| load::load(state, look))
+                .collect::<Result<_, _>>()?;
+            Ok(Reply {
+                answers,
+                generation: state.remembered.generation(),
+            })
+        })
+    }
+
+    async fn decide(
+        &self,
+        current: &Current,
+        commands: &[Decide],
+    ) -> Result<Reply<Verdict>, GateError> {
+        self.in_epoch(current, |state| {
+            let answers = commands
+                .iter()
+                .map(|command| decide::decide(state, command))
+                .collect::<Result<_, _>>()?;
+            state
+                .remembered
+                .begin_next_when_full(self.shared.entries_per_generation);
+            Ok(Reply {
+                answers,
+                generation: state.remembered.generation(),
+            })
+        })
+    }
+
+    async fn settle(
+        &self,
+        current: &Current,
+        records: &[Settle],
+        tails: &[Position],
+    ) -> Result<Reply<Settled>, GateError> {
+        self.in_epoch(current, |state| {
+            let answers = records
+                .iter()
+                .map(|record| settle::settle(state, record))
+                .collect::<Result<_, _>>()?;
+            for tail in tails {
+                let start = state.tail_starts.entry(tail.partition).or_default();
+                *start = tail.offset.max(*start);
+            }
+            Ok(Reply {
+                answers,
+                generation: state.remembered.generation(),
+            })
+        })
+    }
+
+    async fn pending(
+        &self,
+        current: &Current,
+        of: Option<&[RecordId]>,
+    ) -> Result<Vec<Pending>, GateError> {
+        self.in_epoch(current, |state| {
+            Ok(match of {
+                None => state
+                    .pending
+                    .values()
+                    .map(|decided| decided.record.clone())
+                    .collect(),
+                Some(ids) => ids
+                    .iter()
+                    .filter_map(|id| state.pending.get(id))
+                    .map(|decided| decided.record.clone())
+                    .collect(),
+            })
+        })
+    }
+
+    async fn tail_starts(&self, current: &Current) -> Result<BTreeMap<Partition, u64>, GateError> {
+        self.in_epoch(current, |state| Ok(state.tail_starts.clone()))
+    }
+
+    async fn begin_rebuild(&self, epoch: u64) -> Result<Box<dyn Rebuild>, GateError> {
+        let mut epochs = self.shared.epochs.lock();
+        epochs.markers.retain(|marked| *marked > epoch);
+        epochs.markers.insert(epoch);
+        if let Some((published, state)) = &mut epochs.published
+            && published.epoch < epoch
+        {
+            *state = State::default();
+        }
+        Ok(Box::new(MemoryRebuild {
+            shared: Arc::clone(&self.shared),
+            epoch,
+            state: State::default(),
+        }))
+    }
+}
+
+impl fmt::Debug for MemoryGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let epoch = self
+            .shared
+            .epochs
+            .lock()
+            .published
+            .as_ref()
+            .map(|(current, _)| current.epoch);
+        f.debug_struct("MemoryGate")
+            .field("epoch", &epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+struct MemoryRebuild {
+    shared: Arc<Shared>,
+    epoch: u64,
+    state: State,
+}
+
+#[async_trait]
+impl Rebuild for MemoryRebuild {
+    async fn write(&mut self, pieces: Vec<Rebuilt>) -> Result<(), GateError> {
+        for piece in pieces {
+            self.state.take_in(piece);
+        }
+        Ok(())
+    }
+
+    async fn publish(
+        self: Box<Self>,
+        fences: BTreeMap<Partition, u64>,
+    ) -> Result<Current, GateError> {
+        let mut epochs = self.shared.epochs.lock();
+        let higher = epochs
+            .published
+            .as_ref()
+            .is_some_and(|(current, _)| current.epoch >= self.epoch);
+        if higher || !epochs.markers.contains(&self.epoch) {
+            return Err(GateError::Closed(format!(
+                "a rebuild of a higher epoch than {} is ahead",
+                self.epoch
+            )));
+        }
+        let current = Current {
+            epoch: self.epoch,
+            scripts: BTreeMap::new(),
+            fences,
+            generation: self.state.remembered.generation(),
+        };
+        epochs.published = Some((current.clone(), self.state));
+        Ok(current)
+    }
+}
