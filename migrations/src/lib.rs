@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The read models' tables: what they hold, how to reach them and how they come to be.
+//!
+//! Shared by the two sides that never meet elsewhere: `projectors`, which writes the rows, and
+//! `query-api`, which reads them. What both must see alike is stated here once: [`database`] opens
+//! either store and reads its rows through one door, [`schema`] creates the tables and tells
+//! whether they are there, [`search`] folds text for searching and [`history`] is the JSON of an
+//! order's history. The statements are in `mysql/` and `sqlite/`, side by side.
+//!
+//! What must stay true: the same log gives the same answers on every store. Hence every text that
+//! is compared is compared by its bytes, times and money are plain integers, ids are 16 bytes, and
+//! no rule is left to a collation. A migration must be safe beside the running version: it adds,
+//! and only a later one takes away.
+
+pub mod database;
+mod database_error;
+pub mod history;
+pub mod schema;
+pub mod search;
+
+pub use database::{Database, DatabaseError, Row, Value};

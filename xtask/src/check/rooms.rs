@@ -66,7 +66,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "migrations",
-        uses: &[],
+        uses: &["domain", "record"],
         tests_use: &[],
     },
     Room {

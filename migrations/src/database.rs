@@ -1,0 +1,330 @@
+//! Either store behind one door: opened with the settings that the tables rely on, and read as
+//! plain integers, text and bytes.
+//!
+//! The SQL of questions is the same text for both stores, so it is written once; where the two
+//! must differ (how rows are written) `projectors` looks at the variants. What was refused: sqlx's
+//! `Any`, which knows neither binary columns nor both stores' settings.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Encode, Executor, MySqlPool, Row as _, SqlSafeStr, SqlStr, SqlitePool, Type};
+
+pub use crate::database_error::DatabaseError;
+
+/// How long a request may wait for a free connection.
+const ACQUIRE_AT_MOST: Duration = Duration::from_secs(5);
+/// How long SQLite waits for a lock that another connection holds.
+const BUSY_AT_MOST: Duration = Duration::from_secs(10);
+
+/// Literals in statements are escaped for this mode (backslash escapes, no ANSI quotes), and a
+/// value that does not fit must be an error, never a shorter value. READ COMMITTED spares gap
+/// locks; nothing here reads twice in one transaction.
+const MYSQL_SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
+     SESSION transaction_isolation = 'READ-COMMITTED'";
+/// MariaDB before 11.1 names the isolation differently.
+const MARIADB_SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
+     SESSION tx_isolation = 'READ-COMMITTED'";
+
+/// A store of read models. Cheap to clone. Opened lazily: that it can be opened says nothing about
+/// whether it answers.
+#[derive(Clone)]
+pub enum Database {
+    /// MySQL or MariaDB.
+    MySql(MySqlPool),
+    /// A file of SQLite.
+    Sqlite(SqlitePool),
+}
+
+/// A value that is bound to a statement.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    /// A number, a time or an amount.
+    Integer(i64),
+    /// Text.
+    Text(&'a str),
+    /// An id.
+    Bytes(&'a [u8]),
+}
+
+/// A row of an answer. Columns are numbered from 0.
+#[derive(Debug)]
+pub struct Row(Cells);
+
+enum Cells {
+    MySql(MySqlRow),
+    Sqlite(SqliteRow),
+}
+
+impl Database {
+    /// MySQL or MariaDB at `mysql://user:password@host:port/database`.
+    ///
+    /// A connection that the server closed while it was idle is noticed before it is used, by a
+    /// ping (field report R05).
+    ///
+    /// # Errors
+    /// When the URL is malformed or names no database. The message never shows the URL, which has
+    /// a password in it.
+    pub fn mysql(url: &str, connections: u32) -> Result<Self, DatabaseError> {
+        let options: MySqlConnectOptions = url.parse().map_err(|_| {
+            DatabaseError::Misconfigured(
+                "The URL of MySQL must be mysql://user:password@host:port/database.".to_owned(),
+            )
+        })?;
+        if options.get_database().is_none_or(str::is_empty) {
+            return Err(DatabaseError::Misconfigured(
+                "The URL of MySQL names no database; add /holdfast to it.".to_owned(),
+            ));
+        }
+        let pool = MySqlPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_AT_MOST)
+            .test_before_acquire(true)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // Which of the two it is can only be asked by trying.
+                    if connection.execute(MYSQL_SESSION).await.is_err() {
+                        connection.execute(MARIADB_SESSION).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self::MySql(pool))
+    }
+
+    /// The one writer of a SQLite file, which is created if it is missing. A single connection, so
+    /// that writers queue here in order instead of polling SQLite's lock.
+    pub fn sqlite_writer(file: &Path) -> Self {
+        // NORMAL may lose the last transactions when power fails, but rows and checkpoint stay
+        // one: the log has the rest.
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY_AT_MOST);
+        Self::Sqlite(lasting(1).connect_lazy_with(options))
+    }
+
+    /// Readers of a SQLite file that somebody else writes.
+    pub fn sqlite_reader(file: &Path, connections: u32) -> Self {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .read_only(true)
+            .busy_timeout(BUSY_AT_MOST);
+        Self::Sqlite(lasting(connections).connect_lazy_with(options))
+    }
+
+    /// Asks a question. Asked once more when the connection broke: a question changes nothing.
+    ///
+    /// # Errors
+    /// When the database does not answer or refuses the statement.
+    pub async fn select(
+        &self,
+        sql: impl SqlSafeStr,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let sql = sql.into_sql_str();
+        match self.select_once(sql.clone(), values).await {
+            Err(error) if error.is_disconnected() => self.select_once(sql, values).await,
+            other => other,
+        }
+    }
+
+    async fn select_once(
+        &self,
+        sql: SqlStr,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        Ok(match self {
+            Self::MySql(pool) => {
+                let rows = bound::<sqlx::MySql>(sql, values).fetch_all(pool).await?;
+                rows.into_iter().map(|row| Row(Cells::MySql(row))).collect()
+            }
+            Self::Sqlite(pool) => {
+                let rows = bound::<sqlx::Sqlite>(sql, values).fetch_all(pool).await?;
+                rows.into_iter()
+                    .map(|row| Row(Cells::Sqlite(row)))
+                    .collect()
+            }
+        })
+    }
+
+    /// Asks a question whose values are literals in its text, without preparing it: for statements
+    /// whose shape is different every time.
+    ///
+    /// # Errors
+    /// When the database does not answer or refuses the statement.
+    pub async fn select_unprepared(&self, sql: impl SqlSafeStr) -> Result<Vec<Row>, DatabaseError> {
+        let query = sqlx::raw_sql(sql);
+        Ok(match self {
+            Self::MySql(pool) => {
+                let rows = query.fetch_all(pool).await?;
+                rows.into_iter().map(|row| Row(Cells::MySql(row))).collect()
+            }
+            Self::Sqlite(pool) => {
+                let rows = query.fetch_all(pool).await?;
+                rows.into_iter()
+                    .map(|row| Row(Cells::Sqlite(row)))
+                    .collect()
+            }
+        })
+    }
+
+    /// Runs statements.
+    ///
+    /// # Errors
+    /// When the database does not answer or refuses one.
+    pub async fn execute(&self, sql: impl SqlSafeStr) -> Result<u64, DatabaseError> {
+        let query = sqlx::raw_sql(sql);
+        Ok(match self {
+            Self::MySql(pool) => query.execute(pool).await?.rows_affected(),
+            Self::Sqlite(pool) => query.execute(pool).await?.rows_affected(),
+        })
+    }
+
+    /// Closes every connection. Afterwards every call fails.
+    pub async fn close(&self) {
+        match self {
+            Self::MySql(pool) => pool.close().await,
+            Self::Sqlite(pool) => pool.close().await,
+        }
+    }
+}
+
+/// SQLite has no server that could close connections, so they are kept for ever.
+fn lasting(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_AT_MOST)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
+
+fn bound<'q, DB>(sql: SqlStr, values: &[Value<'q>]) -> Query<'q, DB, DB::Arguments>
+where
+    DB: sqlx::Database,
+    i64: Encode<'q, DB> + Type<DB>,
+    &'q str: Encode<'q, DB> + Type<DB>,
+    &'q [u8]: Encode<'q, DB> + Type<DB>,
+{
+    values
+        .iter()
+        .fold(sqlx::query(sql), |query, value| match *value {
+            Value::Integer(number) => query.bind(number),
+            Value::Text(text) => query.bind(text),
+            Value::Bytes(bytes) => query.bind(bytes),
+        })
+}
+
+impl Row {
+    /// A number.
+    ///
+    /// # Errors
+    /// When the column is NULL or no number.
+    pub fn integer(&self, column: usize) -> Result<i64, DatabaseError> {
+        Ok(match &self.0 {
+            Cells::MySql(row) => row.try_get_unchecked(column)?,
+            Cells::Sqlite(row) => row.try_get_unchecked(column)?,
+        })
+    }
+
+    /// Bytes, or `None` for NULL.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub fn optional_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, DatabaseError> {
+        // Unchecked, because text is read through here too: on MySQL it stands in binary columns.
+        Ok(match &self.0 {
+            Cells::MySql(row) => row.try_get_unchecked(column)?,
+            Cells::Sqlite(row) => row.try_get_unchecked(column)?,
+        })
+    }
+
+    /// Bytes.
+    ///
+    /// # Errors
+    /// When the column is NULL.
+    pub fn bytes(&self, column: usize) -> Result<Vec<u8>, DatabaseError> {
+        self.optional_bytes(column)?
+            .ok_or_else(|| DatabaseError::Unreadable(format!("column {column} is empty")))
+    }
+
+    /// Text, or `None` for NULL.
+    ///
+    /// # Errors
+    /// When the column is not UTF-8.
+    pub fn optional_text(&self, column: usize) -> Result<Option<String>, DatabaseError> {
+        self.optional_bytes(column)?
+            .map(String::from_utf8)
+            .transpose()
+            .map_err(|_| DatabaseError::Unreadable(format!("column {column} is not UTF-8")))
+    }
+
+    /// Text.
+    ///
+    /// # Errors
+    /// When the column is NULL or not UTF-8.
+    pub fn text(&self, column: usize) -> Result<String, DatabaseError> {
+        self.optional_text(column)?
+            .ok_or_else(|| DatabaseError::Unreadable(format!("column {column} is empty")))
+    }
+
+    /// A UUID.
+    ///
+    /// # Errors
+    /// When the column does not have 16 bytes.
+    pub fn uuid(&self, column: usize) -> Result<uuid::Uuid, DatabaseError> {
+        self.optional_uuid(column)?
+            .ok_or_else(|| DatabaseError::Unreadable(format!("column {column} is empty")))
+    }
+
+    /// A UUID, or `None` for NULL.
+    ///
+    /// # Errors
+    /// When the column does not have 16 bytes.
+    pub fn optional_uuid(&self, column: usize) -> Result<Option<uuid::Uuid>, DatabaseError> {
+        self.optional_bytes(column)?
+            .map(|bytes| uuid::Uuid::from_slice(&bytes))
+            .transpose()
+            .map_err(|_| DatabaseError::Unreadable(format!("column {column} is not an id")))
+    }
+
+    /// Text that a type of the domain parses.
+    ///
+    /// # Errors
+    /// When the column is NULL or `parse` refuses it.
+    pub fn parsed<T, E: fmt::Display>(
+        &self,
+        column: usize,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, DatabaseError> {
+        parse(&self.text(column)?)
+            .map_err(|error| DatabaseError::Unreadable(format!("column {column}: {error}")))
+    }
+}
+
+impl fmt::Debug for Database {
+    /// Says which store it is and nothing of its address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MySql(_) => "MySQL",
+            Self::Sqlite(_) => "SQLite",
+        })
+    }
+}
+
+impl fmt::Debug for Cells {
+    /// Rows hold personal data; nothing of them is printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
+    }
+}
