@@ -237,6 +237,15 @@ impl Row {
         })
     }
 
+    /// A number that is never negative: a version, an offset, an epoch.
+    ///
+    /// # Errors
+    /// When the column is NULL or negative.
+    pub fn unsigned(&self, column: usize) -> Result<u64, DatabaseError> {
+        u64::try_from(self.integer(column)?)
+            .map_err(|_| DatabaseError::Unreadable(format!("column {column} is negative")))
+    }
+
     /// Bytes, or `None` for NULL.
     ///
     /// # Errors
@@ -296,6 +305,14 @@ impl Row {
             .map(|bytes| uuid::Uuid::from_slice(&bytes))
             .transpose()
             .map_err(|_| DatabaseError::Unreadable(format!("column {column} is not an id")))
+    }
+
+    /// A word (see [`crate::words`]).
+    ///
+    /// # Errors
+    /// When the column does not hold a word of `T`.
+    pub fn word<T: serde::de::DeserializeOwned>(&self, column: usize) -> Result<T, DatabaseError> {
+        self.parsed(column, |word| crate::words::meaning(word))
     }
 
     /// Text that a type of the domain parses.

@@ -3,8 +3,8 @@
 //! Shared by the two sides that never meet elsewhere: `projectors`, which writes the rows, and
 //! `query-api`, which reads them. What both must see alike is stated here once: [`database`] opens
 //! either store and reads its rows through one door, [`schema`] creates the tables and tells
-//! whether they are there, [`search`] folds text for searching and [`history`] is the JSON of an
-//! order's history. The statements are in `mysql/` and `sqlite/`, side by side.
+//! whether they are there, [`search`] folds text for searching, and [`words`], [`ledger`] and
+//! [`history`] say what stands in columns that are not plain. The statements are in `mysql/` and `sqlite/`, side by side.
 //!
 //! What must stay true: the same log gives the same answers on every store. Hence every text that
 //! is compared is compared by its bytes, times and money are plain integers, ids are 16 bytes, and
@@ -14,7 +14,9 @@
 pub mod database;
 mod database_error;
 pub mod history;
+pub mod ledger;
 pub mod schema;
 pub mod search;
+pub mod words;
 
 pub use database::{Database, DatabaseError, Row, Value};

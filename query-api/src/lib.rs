@@ -1,1 +1,3 @@
-//! Placeholder.
+//! READ MODEL → ANSWER.
+
+pub mod read_model;
