@@ -255,6 +255,8 @@ pub enum Refusal {
     EmailTaken,
     /// Nobody would be left to administer. (409)
     LastAdmin,
+    /// The session has ended. (401)
+    SessionEnded,
 }
 
 /// The answer to one [`Decide`].

@@ -284,7 +284,8 @@ fn rests_on(state: &State, command: &Decide, refusal: &Refusal) -> Option<Record
         Refusal::NotFound
         | Refusal::AlreadyCancelled
         | Refusal::EmailTaken
-        | Refusal::LastAdmin => state.latest.get(&command.aggregate),
+        | Refusal::LastAdmin
+        | Refusal::SessionEnded => state.latest.get(&command.aggregate),
         Refusal::Discontinued { sku } => state.latest.get(&item_of(sku)),
         Refusal::OutOfStock { .. }
         | Refusal::UnknownSku { .. }

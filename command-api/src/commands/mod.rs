@@ -1,0 +1,67 @@
+//! What a client can ask for: one file per aggregate, each a bridge from a request to the pure
+//! domain and from the record to the answer.
+
+use std::sync::Arc;
+
+use record::Position;
+
+use crate::commit::Committer;
+use crate::gate::Refusal;
+
+pub mod inventory;
+pub mod orders;
+pub mod passwords;
+pub mod users;
+
+/// The commands of a node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Commands {
+    committer: Arc<Committer>,
+    personal: Arc<users::Personal>,
+}
+
+/// What a command led to.
+#[derive(Debug, Clone)]
+pub struct Outcome<T> {
+    /// The answer.
+    pub value: T,
+    /// Whether it answers an earlier attempt of the same key.
+    pub replayed: bool,
+    /// Where its record stands: the consistency token.
+    pub position: Position,
+}
+
+impl Commands {
+    /// The commands over a committer.
+    pub fn new(committer: Arc<Committer>, personal: users::Personal) -> Self {
+        Self {
+            committer,
+            personal: Arc::new(personal),
+        }
+    }
+
+    /// The committer below.
+    pub fn committer(&self) -> &Arc<Committer> {
+        &self.committer
+    }
+}
+
+/// The snapshot of an aggregate as JSON.
+fn snapshot<S: serde::Serialize>(state: &S) -> String {
+    serde_json::to_string(state).expect("a snapshot has only text keys and serialisable values")
+}
+
+/// Reads a snapshot that this program or an older one wrote in this epoch.
+fn read_snapshot<S: serde::de::DeserializeOwned + Default>(
+    loaded: &crate::commit::Loaded,
+) -> Result<S, Refusal> {
+    match &loaded.aggregate {
+        None => Ok(S::default()),
+        // An unreadable snapshot is as good as none: the gate's conformance says that it returns
+        // what was stored, and a rebuild writes all snapshots anew.
+        Some(aggregate) => serde_json::from_str(&aggregate.snapshot).map_err(|error| {
+            tracing::error!(%error, "a snapshot in the gate cannot be read");
+            Refusal::NotFound
+        }),
+    }
+}

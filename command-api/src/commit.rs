@@ -1,0 +1,809 @@
+//! The commit path: steps 1–6 of the protocol for one command.
+//!
+//! [`Committer::commit`] runs them in a task of their own, so that a client that hangs up cannot
+//! stop them half-way. What must stay true: a 2xx is answered only after read-back (S2); what
+//! could have happened is never called "no" (S5); nothing is released because of a time-out (S4).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::sku::Sku;
+use domain::time::Time;
+use event_log::{Entry, EventLog};
+use record::envelope::{FORMAT, VERSION_AT};
+use record::{Body, Envelope, Events, Position, Record, RecordId};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+use crate::batch::{Batcher, CallFailed, Limits};
+use crate::calls::{DecideCall, LoadCall, SettleCall};
+use crate::clock::{Clock, Ids};
+use crate::epoch::OpenEpoch;
+use crate::epoch::keeper::Keeper;
+use crate::gate::{
+    AggregateKey, Append, Claim, Decide, Expected, Gate, GateError, Intent, ItemValue,
+    LoadedAggregate, Look, Looked, Refusal, Settled, Verdict,
+};
+use crate::read_back::{ReadBack, Sighting, Waiting};
+use crate::settings::Settings;
+use crate::settle::{others_wait_for, settle_of};
+use crate::turns::Turns;
+
+/// How often a command is decided again because something changed under it.
+const TRIES: usize = 4;
+
+/// Who asks, and with which key.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who.
+    pub actor: record::Actor,
+    /// The idempotency key, hashed, with the request's fingerprint.
+    pub key: Option<record::RecordedKey>,
+    /// The request's id.
+    pub correlation_id: uuid::Uuid,
+    /// The W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// What a command needs to know of its aggregate before it is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: the aggregate is new, its id was just made.
+    Fresh,
+    /// Its state.
+    State,
+    /// Nothing: the command is true of every state; the gate gives it the next version.
+    NextVersion,
+}
+
+/// What the gate knows when a command is decided.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The aggregate; `None`: there is none, or it was not asked for.
+    pub aggregate: Option<LoadedAggregate>,
+    /// The settled terms of the items that the command names; absent: unknown.
+    pub items: HashMap<Sku, Arc<ItemValue>>,
+}
+
+/// What the domain decided.
+#[derive(Debug)]
+pub struct Decided {
+    /// The events; empty: the command changes nothing.
+    pub events: Events,
+    /// The aggregate's snapshot after them; `None` only with [`Needs::NextVersion`].
+    pub snapshot: Option<String>,
+    /// Claims to take.
+    pub claims: Vec<Claim>,
+    /// Compare-and-set of stock: what must be available.
+    pub available: Option<i64>,
+    /// A discontinued item's terms.
+    pub discontinued: Option<domain::inventory::Terms>,
+}
+
+/// A command that can be decided: the bridge between a request and the pure domain.
+pub trait Handler: Send + Sync + 'static {
+    /// What the record will be about.
+    fn aggregate(&self) -> AggregateKey;
+
+    /// What must be loaded of it.
+    fn needs(&self) -> Needs;
+
+    /// The items whose terms the decision rests on.
+    fn skus(&self) -> Vec<Sku> {
+        vec![]
+    }
+
+    /// Decides, purely. May be called again with newer facts.
+    ///
+    /// # Errors
+    /// A refusal by a rule.
+    fn decide(&self, loaded: &Loaded, now: Time) -> Result<Decided, Refusal>;
+}
+
+/// A command that took effect.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// Its record.
+    pub record: Record,
+    /// Where it stands.
+    pub position: Position,
+    /// Whether this is the answer to an earlier attempt of the same key.
+    pub replayed: bool,
+    /// The aggregate's snapshot after it, where this attempt made it.
+    pub snapshot: Option<String>,
+}
+
+/// Why a command has no 2xx.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// A rule refuses.
+    #[error("refused: {refusal:?}")]
+    Refused {
+        /// Which.
+        refusal: Refusal,
+        /// Whether an earlier attempt of the key was refused.
+        replayed: bool,
+    },
+    /// The key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// The record is larger than the log takes.
+    #[error("the command is too large for one record")]
+    TooLarge,
+    /// Too many commands are under way; this one was not begun.
+    #[error("too many commands are under way")]
+    Busy,
+    /// This request changed nothing.
+    #[error("not possible now: {0}")]
+    Unavailable(String),
+    /// Nobody here knows; a retry with the same key has at most one effect.
+    #[error("the outcome is not known: {0}")]
+    OutcomeUnknown(String),
+}
+
+/// Commits commands. Shared by all requests of a node.
+pub struct Committer {
+    pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) read_back: Arc<ReadBack>,
+    pub(crate) settings: Settings,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    loads: Batcher<LoadCall>,
+    decides: Batcher<DecideCall>,
+    settles: Batcher<SettleCall>,
+    in_flight: Arc<Semaphore>,
+    turns: Turns,
+}
+
+impl std::fmt::Debug for Committer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Committer").finish_non_exhaustive()
+    }
+}
+
+impl Committer {
+    /// A committer; needs a tokio runtime.
+    pub fn new(
+        gate: Arc<dyn Gate>,
+        log: Arc<dyn EventLog>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+        settings: Settings,
+    ) -> Arc<Self> {
+        let read_back = ReadBack::new(Arc::clone(&log), settings.append_retry);
+        let keeper = Keeper::start(
+            Arc::clone(&gate),
+            Arc::clone(&log),
+            Arc::clone(&ids),
+            settings.clone(),
+            Arc::clone(&read_back),
+        );
+        let limits = Limits {
+            questions_max: settings.decide_batch_max,
+            calls_in_flight: settings.calls_in_flight,
+            linger: std::time::Duration::ZERO,
+            retry_for: settings.gate_retry,
+        };
+        // One settle call at a time keeps predecessors before their successors.
+        let settle_limits = Limits {
+            questions_max: settings.settle_batch_max,
+            calls_in_flight: 1,
+            linger: settings.settle_linger,
+            ..limits
+        };
+        let settle = SettleCall {
+            gate: Arc::clone(&gate),
+            read_back: Arc::clone(&read_back),
+        };
+        Arc::new(Self {
+            loads: Batcher::start(
+                LoadCall {
+                    gate: Arc::clone(&gate),
+                },
+                limits,
+            ),
+            decides: Batcher::start(
+                DecideCall {
+                    gate: Arc::clone(&gate),
+                },
+                limits,
+            ),
+            settles: Batcher::start(settle, settle_limits),
+            in_flight: Arc::new(Semaphore::new(settings.in_flight_max)),
+            turns: Turns::default(),
+            gate,
+            log,
+            keeper,
+            read_back,
+            settings,
+            clock,
+            ids,
+        })
+    }
+
+    /// The time that commands are decided at.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// A new id.
+    pub fn new_id(&self) -> uuid::Uuid {
+        self.ids.next()
+    }
+
+    /// Commits one command. Dropping the future does not stop what has begun.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub async fn commit(
+        self: &Arc<Self>,
+        request: Request,
+        handler: impl Handler,
+    ) -> Result<Committed, CommitError> {
+        let permit = Arc::clone(&self.in_flight)
+            .try_acquire_owned()
+            .map_err(|_| CommitError::Busy)?;
+        let this = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let result = this.run(request, &handler).await;
+            drop(permit);
+            result
+        });
+        match timeout(self.settings.outcome_deadline, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(CommitError::OutcomeUnknown(
+                "the command's task ended".to_owned(),
+            )),
+            Err(_) => Err(CommitError::OutcomeUnknown(
+                "the log has not answered yet".to_owned(),
+            )),
+        }
+    }
+
+    /// Waits until no command is under way, at most until the deadline of the caller.
+    pub async fn drain(&self) {
+        let all = u32::try_from(self.settings.in_flight_max).unwrap_or(u32::MAX);
+        drop(self.in_flight.acquire_many(all).await);
+    }
+
+    async fn run(&self, request: Request, handler: &dyn Handler) -> Result<Committed, CommitError> {
+        let epoch = self.keeper.open().await.map_err(CommitError::Unavailable)?;
+        let attempt = Attempt {
+            epoch: &epoch,
+            generation: epoch.generation(),
+            record: RecordId(self.ids.next()),
+            request: &request,
+        };
+        let mut turn = match handler.needs() {
+            Needs::State => Some(self.turns.take(handler.aggregate()).await),
+            Needs::Fresh | Needs::NextVersion => None,
+        };
+        for _ in 0..TRIES {
+            // 1. Load, and let the domain decide.
+            let loaded = self.load(&epoch, handler).await?;
+            let decided = handler.decide(&loaded, self.clock.now());
+            let (command, append) = self.prepare(&attempt, handler, &loaded, decided)?;
+            // 2. Decide in the gate; the waiter is registered before.
+            let waiter = match &append {
+                None => None,
+                Some(append) => Some(self.register(&attempt, append)?),
+            };
+            let verdict = self.ask_gate(&attempt, command, append.as_ref()).await;
+            if let (Some(append), true) =
+                (&append, !matches!(verdict, Ok(Verdict::Accepted { .. })))
+            {
+                self.read_back.forget(attempt.record, append.partition);
+            }
+            match verdict? {
+                Verdict::Accepted {
+                    version,
+                    predecessor,
+                    ..
+                } => {
+                    drop(turn.take());
+                    let (Some(append), Some(waiter)) = (append, waiter) else {
+                        let why = "the gate accepted a refusal".to_owned();
+                        return Err(CommitError::OutcomeUnknown(why));
+                    };
+                    return self
+                        .append_and_settle(&attempt, append, version, predecessor, waiter)
+                        .await;
+                }
+                Verdict::Replayed {
+                    record, position, ..
+                } => {
+                    drop(turn.take());
+                    return self.replay(&epoch, record, position).await;
+                }
+                Verdict::Refused {
+                    refusal,
+                    replayed,
+                    rests_on,
+                } => {
+                    if let Some(record) = rests_on {
+                        self.complete(&epoch, record, Settling::Queued).await?;
+                    }
+                    return Err(CommitError::Refused { refusal, replayed });
+                }
+                Verdict::KeyReused => return Err(CommitError::KeyReused),
+                Verdict::GenerationOver => {
+                    let why = "the request was held up for too long; send it again".to_owned();
+                    return Err(CommitError::Unavailable(why));
+                }
+                Verdict::VersionChanged => {}
+                Verdict::TermsChanged(terms) => {
+                    for (sku, value) in terms {
+                        epoch.learn_terms(&sku, value);
+                    }
+                }
+                Verdict::ItemPending { record, .. } => {
+                    self.complete(&epoch, record, Settling::Awaited).await?;
+                }
+            }
+        }
+        Err(CommitError::Unavailable(
+            "what the command rests on kept changing".to_owned(),
+        ))
+    }
+
+    /// Step 1: loads the aggregate and the terms of the items that are named.
+    async fn load(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        handler: &dyn Handler,
+    ) -> Result<Loaded, CommitError> {
+        let mut loaded = Loaded::default();
+        if handler.needs() == Needs::State {
+            let look = Look::Aggregate(handler.aggregate());
+            if let Looked::Aggregate(aggregate) = self.look(epoch, look).await? {
+                loaded.aggregate = Some(aggregate);
+            }
+        }
+        for sku in handler.skus() {
+            let known = match epoch.terms(&sku) {
+                Some(known) => Some(known),
+                None => self.look_up_item(epoch, &sku).await?,
+            };
+            if let Some(value) = known {
+                loaded.items.insert(sku, value);
+            }
+        }
+        Ok(loaded)
+    }
+
+    async fn look_up_item(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        sku: &Sku,
+    ) -> Result<Option<Arc<ItemValue>>, CommitError> {
+        for _ in 0..TRIES {
+            match self.look(epoch, Look::Item(sku.clone())).await? {
+                Looked::Item(value) => {
+                    epoch.learn_terms(sku, Some(value));
+                    return Ok(epoch.terms(sku));
+                }
+                Looked::ItemPending(record) => {
+                    self.complete(epoch, record, Settling::Awaited).await?;
+                }
+                Looked::Nothing | Looked::Aggregate(_) => return Ok(None),
+            }
+        }
+        Err(CommitError::Unavailable(format!(
+            "the item {sku} is just being created"
+        )))
+    }
+
+    /// Asks the gate one question of step 1.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`]: a look changes nothing.
+    pub async fn look(&self, epoch: &Arc<OpenEpoch>, look: Look) -> Result<Looked, CommitError> {
+        self.loads.ask(epoch, look).await.map_err(|failed| {
+            self.notice(epoch, &failed.error);
+            CommitError::Unavailable(failed.error.to_string())
+        })
+    }
+
+    /// Turns what the domain decided into the gate's command.
+    fn prepare(
+        &self,
+        attempt: &Attempt<'_>,
+        handler: &dyn Handler,
+        loaded: &Loaded,
+        decided: Result<Decided, Refusal>,
+    ) -> Result<(Decide, Option<Append>), CommitError> {
+        let aggregate = handler.aggregate();
+        let terms = handler.skus().into_iter().map(|sku| {
+            let version = loaded
+                .items
+                .get(&sku)
+                .map_or(0, |value| value.terms_version);
+            (sku, version)
+        });
+        let (intent, append) = match decided {
+            Err(refusal) => (Intent::Refuse(refusal), None),
+            Ok(decided) => {
+                let version = loaded
+                    .aggregate
+                    .as_ref()
+                    .map_or(0, |aggregate| aggregate.version);
+                let expected = match handler.needs() {
+                    Needs::NextVersion => Expected::Next,
+                    Needs::Fresh | Needs::State => Expected::Version(version),
+                };
+                let append = self.append_of(attempt, &aggregate, expected, decided)?;
+                (Intent::Append(Box::new(append.clone())), Some(append))
+            }
+        };
+        let command = Decide {
+            record: attempt.record,
+            aggregate,
+            key: attempt.request.key.clone(),
+            generation: attempt.generation,
+            terms: terms.collect(),
+            intent,
+        };
+        Ok((command, append))
+    }
+
+    fn append_of(
+        &self,
+        attempt: &Attempt<'_>,
+        aggregate: &AggregateKey,
+        expected: Expected,
+        decided: Decided,
+    ) -> Result<Append, CommitError> {
+        let topic = aggregate
+            .kind
+            .topic()
+            .expect("commands are about users, orders and items");
+        let movements = decided.events.movements();
+        let taken = movements.iter().filter(|movement| movement.quantity < 0);
+        let takes = taken
+            .map(|movement| (movement.sku.clone(), -movement.quantity))
+            .collect();
+        let supply = match decided.events {
+            Events::Inventory(_) => movements.iter().map(|movement| movement.quantity).sum(),
+            Events::Users(_) | Events::Orders(_) => 0,
+        };
+        let version = match expected {
+            Expected::Version(version) => version + 1,
+            Expected::Next => 0,
+        };
+        let record = attempt.record(aggregate, version, decided.events, self.clock.now());
+        let payload = Bytes::from(record.encode());
+        if payload.len() > self.log.payload_bytes_max() {
+            return Err(CommitError::TooLarge);
+        }
+        Ok(Append {
+            expected,
+            partition: self.log.layout().partition_of(topic, &aggregate.id),
+            payload,
+            snapshot: decided.snapshot,
+            claims: decided.claims,
+            takes,
+            supply,
+            available: decided.available,
+            discontinued: decided.discontinued.map(|terms| (version, terms)),
+        })
+    }
+
+    fn register(
+        &self,
+        attempt: &Attempt<'_>,
+        append: &Append,
+    ) -> Result<oneshot::Receiver<Sighting>, CommitError> {
+        let epoch = attempt.epoch.number();
+        self.read_back
+            .wait_for(attempt.record, append.partition, epoch, Waiting::Own)
+            .ok_or_else(|| CommitError::Unavailable("a newer epoch has begun".to_owned()))
+    }
+
+    async fn ask_gate(
+        &self,
+        attempt: &Attempt<'_>,
+        command: Decide,
+        append: Option<&Append>,
+    ) -> Result<Verdict, CommitError> {
+        let CallFailed {
+            error,
+            may_have_run,
+        } = match self.decides.ask(attempt.epoch, command).await {
+            Ok(verdict) => return Ok(verdict),
+            Err(failed) => failed,
+        };
+        self.notice(attempt.epoch, &error);
+        if may_have_run && append.is_some() {
+            return Err(CommitError::OutcomeUnknown(error.to_string()));
+        }
+        Err(CommitError::Unavailable(error.to_string()))
+    }
+
+    /// Steps 3–6 for a record that the gate accepted.
+    async fn append_and_settle(
+        &self,
+        attempt: &Attempt<'_>,
+        append: Append,
+        version: u64,
+        predecessor: Option<RecordId>,
+        waiter: oneshot::Receiver<Sighting>,
+    ) -> Result<Committed, CommitError> {
+        let payload = with_version(&append, version);
+        let record = Record::decode(&payload).map_err(|error| {
+            CommitError::OutcomeUnknown(format!("the record cannot be read: {error}"))
+        })?;
+        // 3. Predecessors stand in the log before this record.
+        if let Some(predecessor) = predecessor
+            && let Err(error) = self
+                .complete(attempt.epoch, predecessor, Settling::Queued)
+                .await
+        {
+            self.read_back.forget(attempt.record, append.partition);
+            return Err(CommitError::OutcomeUnknown(error.to_string()));
+        }
+        // 4. Append.
+        self.read_back.append(Entry {
+            partition: append.partition,
+            key: record.envelope.aggregate_id.clone(),
+            payload: Some(payload),
+            id: attempt.record,
+        });
+        // 5. Read back.
+        let position = match waiter.await {
+            Ok(Sighting::Valid(position)) => position,
+            Ok(Sighting::Void) => {
+                let why = "a newer epoch began before the record was in the log".to_owned();
+                return Err(CommitError::Unavailable(why));
+            }
+            Ok(sighting) => return Err(self.not_seen(attempt.epoch, sighting)),
+            Err(_) => {
+                return Err(CommitError::OutcomeUnknown(
+                    "the node is stopping".to_owned(),
+                ));
+            }
+        };
+        // 6. Settle.
+        self.settle(attempt.epoch, &record, position, Settling::IfOthersWait)
+            .await;
+        Ok(Committed {
+            record,
+            position,
+            replayed: false,
+            snapshot: append.snapshot,
+        })
+    }
+
+    /// The answer to an earlier attempt of the same key.
+    async fn replay(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        record: RecordId,
+        position: Option<Position>,
+    ) -> Result<Committed, CommitError> {
+        let position = match position {
+            Some(position) => position,
+            None => match self.complete(epoch, record, Settling::Queued).await? {
+                Some(position) => position,
+                None => {
+                    let why = "the first attempt is just being settled".to_owned();
+                    return Err(CommitError::OutcomeUnknown(why));
+                }
+            },
+        };
+        let unknown = |why: String| CommitError::OutcomeUnknown(why);
+        let raw = self
+            .log
+            .read_at(position)
+            .await
+            .map_err(|error| unknown(error.to_string()))?;
+        let record = Record::decode(&raw.payload).map_err(|error| unknown(error.to_string()))?;
+        Ok(Committed {
+            record,
+            position,
+            replayed: true,
+            snapshot: None,
+        })
+    }
+
+    /// Takes a pending record, and before it its pending predecessors, through steps 3–6: each is
+    /// awaited where it is in flight here, and appended again otherwise. `None` where it was
+    /// settled meanwhile: then it stands in the log.
+    pub(crate) async fn complete(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        record: RecordId,
+        settling: Settling,
+    ) -> Result<Option<Position>, CommitError> {
+        if let Some(position) = self.read_back.recent(record) {
+            if settling == Settling::Awaited {
+                self.settle_again(epoch, position).await?;
+            }
+            return Ok(Some(position));
+        }
+        let mut chain = Vec::new();
+        let mut next = Some(record);
+        while let Some(id) = next {
+            let pending = self.gate.pending(epoch.current(), Some(&[id])).await;
+            let mut pending = pending.map_err(|error| {
+                self.notice(epoch, &error);
+                CommitError::OutcomeUnknown(error.to_string())
+            })?;
+            let Some(pending) = pending.pop() else { break };
+            next = pending.predecessor;
+            chain.push(pending);
+        }
+        let mut position = None;
+        for pending in chain.into_iter().rev() {
+            position = Some(self.complete_one(epoch, pending, settling).await?);
+        }
+        Ok(position)
+    }
+
+    async fn complete_one(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        pending: crate::gate::Pending,
+        settling: Settling,
+    ) -> Result<Position, CommitError> {
+        let record = Record::decode(&pending.payload).map_err(|error| {
+            let damage = GateError::Damaged(format!("a pending record: {error}"));
+            self.notice(epoch, &damage);
+            CommitError::OutcomeUnknown(damage.to_string())
+        })?;
+        let in_flight = self
+            .read_back
+            .is_in_flight(pending.record, pending.partition);
+        let waiter = self.read_back.wait_for(
+            pending.record,
+            pending.partition,
+            epoch.number(),
+            Waiting::Later,
+        );
+        let Some(waiter) = waiter else {
+            return Err(CommitError::OutcomeUnknown(
+                "a newer epoch has begun".to_owned(),
+            ));
+        };
+        if !in_flight {
+            self.read_back.append(Entry {
+                partition: pending.partition,
+                key: record.envelope.aggregate_id.clone(),
+                payload: Some(pending.payload),
+                id: pending.record,
+            });
+        }
+        let position = match waiter.await {
+            Ok(Sighting::Valid(position)) => position,
+            Ok(sighting) => return Err(self.not_seen(epoch, sighting)),
+            Err(_) => return Err(CommitError::OutcomeUnknown("its task ended".to_owned())),
+        };
+        self.settle(epoch, &record, position, settling).await;
+        Ok(position)
+    }
+
+    /// Settles a record that this node read back lately.
+    async fn settle_again(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        position: Position,
+    ) -> Result<(), CommitError> {
+        let unknown = |why: String| CommitError::OutcomeUnknown(why);
+        let raw = self
+            .log
+            .read_at(position)
+            .await
+            .map_err(|error| unknown(error.to_string()))?;
+        let record = Record::decode(&raw.payload).map_err(|error| unknown(error.to_string()))?;
+        self.settle(epoch, &record, position, Settling::Awaited)
+            .await;
+        Ok(())
+    }
+
+    /// Step 6. A settle that fails is left to completion: the record stays pending.
+    async fn settle(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        record: &Record,
+        position: Position,
+        settling: Settling,
+    ) {
+        let settle = settle_of(record, position);
+        let wait = match settling {
+            Settling::Queued => false,
+            Settling::Awaited => true,
+            Settling::IfOthersWait => others_wait_for(&settle),
+        };
+        let settled = self.settles.send(epoch, settle);
+        if !wait {
+            return;
+        }
+        match timeout(self.settings.settle_wait, settled).await {
+            Ok(Ok(Ok(Settled::Done | Settled::Before))) => {}
+            Ok(Ok(Ok(Settled::ItemPending))) => {
+                tracing::debug!(record.id = %record.envelope.id, "settled later, after its item");
+            }
+            Ok(Ok(Err(failed))) => self.notice(epoch, &failed.error),
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+
+    fn not_seen(&self, epoch: &Arc<OpenEpoch>, sighting: Sighting) -> CommitError {
+        match sighting {
+            Sighting::Refused(why) => {
+                // The record can never be in the log; only the next epoch drops it.
+                tracing::error!(why, "the log refuses a record for good");
+                self.keeper
+                    .report_closed(epoch.number(), &format!("the log refuses a record: {why}"));
+                CommitError::OutcomeUnknown(why)
+            }
+            Sighting::Unknown(why) => CommitError::OutcomeUnknown(why),
+            Sighting::Valid(_) | Sighting::Void => {
+                CommitError::OutcomeUnknown("a newer epoch has begun".to_owned())
+            }
+        }
+    }
+
+    /// Tells the keeper what a gate call found out about the epoch.
+    pub(crate) fn notice(&self, epoch: &OpenEpoch, error: &GateError) {
+        if let GateError::Closed(why) | GateError::Damaged(why) = error {
+            self.keeper.report_closed(epoch.number(), why);
+        }
+    }
+}
+
+/// Whether a settle is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settling {
+    /// It is only queued.
+    Queued,
+    /// Up to a stated bound.
+    Awaited,
+    /// Up to a stated bound where others wait for what it gives.
+    IfOthersWait,
+}
+
+/// What stays the same through all steps of one attempt.
+struct Attempt<'a> {
+    epoch: &'a Arc<OpenEpoch>,
+    generation: u64,
+    record: RecordId,
+    request: &'a Request,
+}
+
+impl Attempt<'_> {
+    fn record(&self, aggregate: &AggregateKey, version: u64, events: Events, time: Time) -> Record {
+        let envelope = Envelope {
+            format: FORMAT,
+            id: self.record,
+            epoch: self.epoch.number(),
+            aggregate_type: aggregate.kind,
+            aggregate_id: aggregate.id.to_string(),
+            version,
+        };
+        let body = Body {
+            events,
+            actor: self.request.actor.clone(),
+            key: self.request.key.clone(),
+            correlation_id: self.request.correlation_id,
+            causation_id: None,
+            traceparent: self.request.traceparent.clone(),
+            time,
+        };
+        Record { envelope, body }
+    }
+}
+
+/// The record's bytes with the version that the gate gave it.
+fn with_version(append: &Append, version: u64) -> Bytes {
+    match append.expected {
+        Expected::Version(_) => append.payload.clone(),
+        Expected::Next => {
+            let mut bytes = append.payload.to_vec();
+            bytes[VERSION_AT].copy_from_slice(format!("{version:020}").as_bytes());
+            bytes.into()
+        }
+    }
+}

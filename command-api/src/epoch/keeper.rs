@@ -1,0 +1,374 @@
+//! The keeper of a node's epoch: adopts what the gate's pointer names, and recovers when that is
+//! closed.
+//!
+//! A recovery is due when the gate is empty, its epoch is closed or its data damaged; never
+//! because of a time-out alone, and never on a replica. A node that sees a fence of a higher
+//! epoch than its gate has is on the wrong gate, or early: it asks for a sign of life before it
+//! claims.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_log::{Entry, EventLog};
+use parking_lot::Mutex;
+use record::epochs::EpochEntry;
+use record::{Envelope, Partition, Position, RecordId};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::clock::Ids;
+use crate::epoch::history::{self, History};
+use crate::epoch::recovery::{Recovery, RecoveryError, append_until_known};
+use crate::epoch::{EpochState, OpenEpoch};
+use crate::gate::{Current, Gate, GateError};
+use crate::read_back::ReadBack;
+use crate::settings::Settings;
+
+/// The doubling of the wait for a sign of life stops here.
+const FRUITLESS_DOUBLINGS_MAX: u32 = 5;
+
+/// Pause between two looks at a gate or log that does not answer.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Keeps the node's epoch.
+#[derive(Debug)]
+pub struct Keeper {
+    gate: Arc<dyn Gate>,
+    log: Arc<dyn EventLog>,
+    ids: Arc<dyn Ids>,
+    settings: Settings,
+    read_back: Arc<ReadBack>,
+    node: Uuid,
+    history: watch::Receiver<History>,
+    state: watch::Sender<EpochState>,
+    /// The epoch that was found closed or damaged here, and why.
+    closed: Mutex<Option<(u64, String)>>,
+    look: Notify,
+}
+
+impl Keeper {
+    /// Starts to look for an epoch at once.
+    pub fn start(
+        gate: Arc<dyn Gate>,
+        log: Arc<dyn EventLog>,
+        ids: Arc<dyn Ids>,
+        settings: Settings,
+        read_back: Arc<ReadBack>,
+    ) -> Arc<Self> {
+        let history = history::follow(Arc::clone(&log));
+        let node = ids.next();
+        let keeper = Arc::new(Self {
+            gate,
+            log,
+            ids,
+            settings,
+            read_back,
+            node,
+            history,
+            state: watch::Sender::new(EpochState::Unready("the node is starting".to_owned())),
+            closed: Mutex::default(),
+            look: Notify::new(),
+        });
+        tokio::spawn(run(Arc::downgrade(&keeper)));
+        tokio::spawn(answer_questions(Arc::downgrade(&keeper)));
+        keeper
+    }
+
+    /// Whether commands can be decided.
+    pub fn state(&self) -> watch::Receiver<EpochState> {
+        self.state.subscribe()
+    }
+
+    /// The topic of claims, as followed so far.
+    pub fn history(&self) -> watch::Receiver<History> {
+        self.history.clone()
+    }
+
+    /// The open epoch; waits a bounded time for a recovery that is under way.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn open(&self) -> Result<Arc<OpenEpoch>, String> {
+        if let EpochState::Open(epoch) = &*self.state.borrow() {
+            return Ok(Arc::clone(epoch));
+        }
+        let mut state = self.state.subscribe();
+        let open = state.wait_for(|state| matches!(state, EpochState::Open(_)));
+        let waited = tokio::time::timeout(self.settings.recovery_wait, open).await;
+        if let Ok(Ok(state)) = waited
+            && let EpochState::Open(epoch) = &*state
+        {
+            return Ok(Arc::clone(epoch));
+        }
+        Err(match &*self.state.borrow() {
+            EpochState::Open(_) => "the epoch has just opened".to_owned(),
+            EpochState::Unready(why) => why.clone(),
+            EpochState::Recovering {
+                reason,
+                folded,
+                total,
+            } => {
+                let percent = (folded * 100).checked_div(*total).unwrap_or(0).min(100);
+                format!("recovering, {percent} % ({reason})")
+            }
+        })
+    }
+
+    /// A gate call found this epoch closed or its data damaged.
+    pub fn report_closed(&self, epoch: u64, why: &str) {
+        {
+            let mut closed = self.closed.lock();
+            if closed.as_ref().is_some_and(|(known, _)| *known >= epoch) {
+                return;
+            }
+            *closed = Some((epoch, why.to_owned()));
+        }
+        tracing::warn!(epoch, why, "the epoch is closed");
+        self.state.send_if_modified(|state| match state {
+            EpochState::Open(open) if open.number() == epoch => {
+                *state = EpochState::Unready(why.to_owned());
+                true
+            }
+            _ => false,
+        });
+        self.look.notify_one();
+    }
+
+    /// Finds an open epoch, by recovery if need be.
+    async fn find(&self) -> Result<Current, RecoveryError> {
+        let reason = match self.usable_pointer().await? {
+            Ok(current) => return Ok(current),
+            Err(reason) => reason,
+        };
+        let backoff = rand::random_range(Duration::ZERO..=self.settings.claim_backoff);
+        tokio::time::sleep(backoff).await;
+        // Another node may have recovered meanwhile.
+        if let Ok(current) = self.usable_pointer().await? {
+            return Ok(current);
+        }
+        self.recover(reason).await
+    }
+
+    /// The pointer's epoch if it is open and no higher one has begun; otherwise why a recovery is
+    /// due.
+    async fn usable_pointer(&self) -> Result<Result<Current, String>, RecoveryError> {
+        let Some(current) = self.gate.current().await? else {
+            return Ok(Err("the gate is empty".to_owned()));
+        };
+        let closed = self.closed.lock().clone();
+        if let Some((epoch, why)) = closed
+            && epoch >= current.epoch
+        {
+            return Ok(Err(why));
+        }
+        match self.gate.load(&current, &[]).await {
+            Ok(_) => {}
+            Err(GateError::Closed(why) | GateError::Damaged(why)) => return Ok(Err(why)),
+            Err(error) => return Err(error.into()),
+        }
+        let highest = *self.read_back.highest_fence().borrow();
+        if highest > current.epoch {
+            return self.wait_for_epoch(highest).await;
+        }
+        self.check_fences(&current).await?;
+        Ok(Ok(current))
+    }
+
+    /// A higher epoch has begun than this gate has: waits for it here, or for it to be dead.
+    async fn wait_for_epoch(&self, epoch: u64) -> Result<Result<Current, String>, RecoveryError> {
+        let doublings = self.history.borrow().fruitless.min(FRUITLESS_DOUBLINGS_MAX);
+        let wait = self.settings.sign_of_life_wait * 2u32.pow(doublings);
+        self.append(EpochEntry::SignOfLifeAsked {
+            epoch,
+            node: self.node,
+        })
+        .await?;
+        let mut signs = self.history.borrow().signs;
+        let mut deadline = Instant::now() + wait;
+        while Instant::now() < deadline {
+            self.say(EpochState::Unready(format!(
+                "epoch {epoch} has begun elsewhere"
+            )));
+            if let Some(current) = self.gate.current().await?
+                && current.epoch >= epoch
+                && self.gate.load(&current, &[]).await.is_ok()
+            {
+                return Ok(Ok(current));
+            }
+            let heard = self.history.borrow().signs;
+            if heard != signs {
+                (signs, deadline) = (heard, Instant::now() + wait);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(Err(format!(
+            "epoch {epoch} began elsewhere and shows no life"
+        )))
+    }
+
+    /// The epoch's fences must stand where its pointer says: otherwise a topic was replaced.
+    async fn check_fences(&self, current: &Current) -> Result<(), RecoveryError> {
+        for (partition, offset) in &current.fences {
+            let position = Position {
+                partition: *partition,
+                offset: *offset,
+            };
+            let raw = self.log.read_at(position).await?;
+            let fence = Envelope::decode(&raw.payload)
+                .ok()
+                .map(|(envelope, _)| envelope);
+            if fence.is_none_or(|fence| fence.epoch != current.epoch || fence.version != 0) {
+                return Err(RecoveryError::Unfit(format!(
+                    "the topic {} is not the one in which epoch {} began; restore it",
+                    partition.topic, current.epoch
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn recover(&self, reason: String) -> Result<Current, RecoveryError> {
+        tracing::info!(reason, "recovery begins");
+        let started = Instant::now();
+        let progress = |_epoch, folded, total| {
+            self.say(EpochState::Recovering {
+                reason: reason.clone(),
+                folded,
+                total,
+            });
+        };
+        progress(0, 0, 0);
+        let recovery = Recovery {
+            gate: &*self.gate,
+            log: &*self.log,
+            ids: &*self.ids,
+            settings: &self.settings,
+            node: self.node,
+            history: self.history.clone(),
+        };
+        let current = recovery.run(&progress).await?;
+        let duration_ms = started.elapsed().as_millis() as u64;
+        tracing::info!(
+            epoch = current.epoch,
+            duration_ms,
+            reason,
+            "recovery is done"
+        );
+        metrics::counter!(crate::metrics::RECOVERIES).increment(1);
+        Ok(current)
+    }
+
+    /// Makes an epoch the node's own: its tail is started before any command is decided.
+    async fn adopt(&self, current: Current) -> Result<(), GateError> {
+        let mut starts = current.fences.clone();
+        for (partition, next) in self.gate.tail_starts(&current).await? {
+            if let Some(start) = starts.get_mut(&partition) {
+                *start = (*start).max(next);
+            }
+        }
+        self.read_back.start_tail(current.epoch, &starts);
+        self.say(EpochState::Open(Arc::new(OpenEpoch::new(current))));
+        Ok(())
+    }
+
+    fn say(&self, state: EpochState) {
+        self.state.send_replace(state);
+    }
+
+    async fn append(&self, entry: EpochEntry) -> Result<(), RecoveryError> {
+        let entry = Entry {
+            partition: Partition::EPOCHS,
+            key: "epochs".to_owned(),
+            payload: Some(entry.encode().into()),
+            id: RecordId(self.ids.next()),
+        };
+        append_until_known(&*self.log, entry).await?;
+        Ok(())
+    }
+}
+
+/// Looks for an epoch, keeps it, and looks again when it is closed or overtaken.
+async fn run(keeper: std::sync::Weak<Keeper>) {
+    loop {
+        let Some(keeper) = keeper.upgrade() else {
+            return;
+        };
+        let found = match keeper.find().await {
+            Ok(current) => keeper.adopt(current).await.map_err(RecoveryError::from),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(()) => wait_until_over(&keeper).await,
+            Err(error) => {
+                tracing::warn!(%error, "no epoch is open; trying again");
+                keeper.say(EpochState::Unready(error.to_string()));
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Returns when the open epoch was reported closed, or a higher fence was seen.
+async fn wait_until_over(keeper: &Arc<Keeper>) {
+    let mut highest = keeper.read_back.highest_fence();
+    let open = match &*keeper.state.borrow() {
+        EpochState::Open(epoch) => epoch.number(),
+        _ => return,
+    };
+    let idle = Duration::from_secs(1);
+    loop {
+        tokio::select! {
+            () = keeper.look.notified() => return,
+            overtaken = highest.wait_for(|highest| *highest > open) => {
+                if overtaken.is_ok() {
+                    let why = "a newer epoch has begun";
+                    keeper.say(EpochState::Unready(why.to_owned()));
+                }
+                return;
+            }
+            // Lets the task end when the node is dropped.
+            () = tokio::time::sleep(idle) => if Arc::strong_count(keeper) <= 1 { return },
+        }
+    }
+}
+
+/// Answers other nodes that ask whether the epoch lives which is open or being rebuilt here.
+async fn answer_questions(keeper: std::sync::Weak<Keeper>) {
+    let Some(mut history) = keeper.upgrade().map(|keeper| keeper.history.clone()) else {
+        return;
+    };
+    let mut answered = 0;
+    while history.changed().await.is_ok() {
+        let (questions, asked) = {
+            let history = history.borrow_and_update();
+            (history.questions, history.asked)
+        };
+        let Some(keeper) = keeper.upgrade() else {
+            return;
+        };
+        let Some((epoch, asker)) = asked else {
+            continue;
+        };
+        if questions == answered || asker == keeper.node {
+            continue;
+        }
+        answered = questions;
+        let rebuilt = match &*keeper.state.borrow() {
+            EpochState::Open(open) if open.number() >= epoch => None,
+            EpochState::Recovering { folded, .. } => Some(*folded),
+            _ => continue,
+        };
+        let node = keeper.node;
+        if let Err(error) = keeper
+            .append(EpochEntry::SignOfLife {
+                epoch,
+                node,
+                rebuilt,
+            })
+            .await
+        {
+            tracing::warn!(%error, "a sign of life could not be given");
+        }
+    }
+}

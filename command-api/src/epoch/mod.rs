@@ -1,0 +1,91 @@
+//! Epochs: one incarnation of the gate's data each, opened by claim, fences, rebuild, publish.
+//!
+//! [`keeper`] holds the node's epoch and decides when a recovery is due; [`recovery`] carries one
+//! out; [`fold`] turns the log into the gate's data; [`history`] follows the topic of claims.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use domain::sku::Sku;
+use parking_lot::Mutex;
+
+use crate::gate::{Current, ItemValue};
+
+pub mod fold;
+pub mod history;
+pub mod keeper;
+pub mod recovery;
+
+/// The epoch in which commands are decided now, with what the node has learned in it.
+#[derive(Debug)]
+pub struct OpenEpoch {
+    current: Current,
+    generation: AtomicU64,
+    /// Settled terms. Step 2 compares their version, so a stale one is safe.
+    terms: Mutex<HashMap<Sku, Arc<ItemValue>>>,
+}
+
+impl OpenEpoch {
+    /// An epoch that was read from the gate's pointer.
+    pub fn new(current: Current) -> Self {
+        let generation = AtomicU64::new(current.generation);
+        Self {
+            current,
+            generation,
+            terms: Mutex::default(),
+        }
+    }
+
+    /// What gate calls need.
+    pub fn current(&self) -> &Current {
+        &self.current
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.current.epoch
+    }
+
+    /// The newest generation of refusals that this node heard of.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Every reply of the gate brings the newest generation.
+    pub fn heard_of_generation(&self, generation: u64) {
+        self.generation.fetch_max(generation, Ordering::Relaxed);
+    }
+
+    /// The cached terms of an item.
+    pub fn terms(&self, sku: &Sku) -> Option<Arc<ItemValue>> {
+        self.terms.lock().get(sku).cloned()
+    }
+
+    /// Caches terms that the gate answered; `None`: it does not know the SKU.
+    pub fn learn_terms(&self, sku: &Sku, value: Option<ItemValue>) {
+        let mut terms = self.terms.lock();
+        match value {
+            Some(value) => terms.insert(sku.clone(), Arc::new(value)),
+            None => terms.remove(sku),
+        };
+    }
+}
+
+/// Whether commands can be decided.
+#[derive(Debug, Clone)]
+pub enum EpochState {
+    /// Yes, in this epoch.
+    Open(Arc<OpenEpoch>),
+    /// No: the gate is being rebuilt from the log.
+    Recovering {
+        /// Why it was needed.
+        reason: String,
+        /// Records folded so far.
+        folded: u64,
+        /// Records to fold.
+        total: u64,
+    },
+    /// No, for this reason.
+    Unready(String),
+}
