@@ -1,0 +1,3 @@
+//! The command side as a whole, over real logs and gates.
+
+mod commit;
