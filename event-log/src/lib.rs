@@ -72,6 +72,16 @@ fn fail_all(entries: &[Entry], deliveries: &dyn Deliveries, failure: &AppendFail
     }
 }
 
+/// Runs what blocks where it blocks nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(LogError::Unavailable(format!("a read stopped: {error}"))),
+    }
+}
+
 /// Why an append failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendFailure {

@@ -62,7 +62,8 @@ pub struct SqliteSettings {
     pub group_records_max: usize,
     /// How much of each topic is kept in memory for tails that are up to date.
     pub recent_bytes_max: usize,
-    /// How large the write-ahead file may grow before the writer has to wait for a checkpoint.
+    /// How large the write-ahead file may grow before the writer is locked out for a moment. It
+    /// can be a few times as large while a foreign reader holds a transaction open.
     pub wal_bytes_max: u64,
 }
 
@@ -125,7 +126,7 @@ impl SqliteLog {
             Arc::clone(&recent),
             Arc::clone(&queued_bytes),
             checkpoints,
-            settings.group_records_max,
+            &settings,
         )?;
         let threads = vec![
             spawn("log-writer", move || writer.run(&received))?,
@@ -228,7 +229,7 @@ impl SqliteLog {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LogError> {
         let (file, reader) = (self.file.clone(), Arc::clone(&self.reader));
-        blocking(move || {
+        crate::blocking(move || {
             let mut reader = reader.lock();
             let connection = match reader.take() {
                 Some(connection) => connection,
@@ -386,13 +387,4 @@ fn spawn(
         .name(name.to_owned())
         .spawn(run)
         .map_err(|error| LogError::Unavailable(format!("no thread for {name}: {error}")))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
-) -> Result<T, LogError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(LogError::Unavailable(format!("a read stopped: {error}"))),
-    }
 }

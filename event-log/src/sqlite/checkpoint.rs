@@ -5,6 +5,9 @@
 //! Therefore, past a bound, a second checkpoint locks the writer out for the little that is left
 //! and truncates the file. If a foreign reader is in its way, it gives up soon, so that writes do
 //! not wait, and tries again later.
+//!
+//! Should the writer outrun this thread, it copies the rest itself once the file has twice the
+//! bound: then nothing is written meanwhile, and the next write starts at the front of the file.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -81,7 +84,7 @@ impl Checkpoints {
             None => self.connect()?,
         };
         checkpoint(&connection, "PASSIVE").map_err(super::unavailable)?;
-        if self.wal_bytes() > self.wal_bytes_max && Instant::now() >= self.locking_from {
+        if self.file.wal_bytes() > self.wal_bytes_max && Instant::now() >= self.locking_from {
             let blocked = checkpoint(&connection, "TRUNCATE").map_err(super::unavailable)?;
             if blocked {
                 self.locking_from = Instant::now() + RETRY_AFTER;
@@ -98,14 +101,10 @@ impl Checkpoints {
             .map_err(super::unavailable)?;
         Ok(connection)
     }
-
-    fn wal_bytes(&self) -> u64 {
-        std::fs::metadata(self.file.wal()).map_or(0, |wal| wal.len())
-    }
 }
 
 /// Says whether something was in the way.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
     let sql = format!("PRAGMA wal_checkpoint({mode})");
     connection.query_row(&sql, [], |row| Ok(row.get::<_, i64>(0)? != 0))
 }

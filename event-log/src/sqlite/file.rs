@@ -41,10 +41,15 @@ impl LogFile {
     }
 
     /// The write-ahead file.
-    pub(super) fn wal(&self) -> PathBuf {
+    fn wal(&self) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push("-wal");
         name.into()
+    }
+
+    /// How large the write-ahead file is.
+    pub(super) fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(self.wal()).map_or(0, |wal| wal.len())
     }
 
     /// Opens the file for writing; makes it, durably, if there is none.
@@ -99,7 +104,7 @@ impl LogFile {
         let Err(error) = self.connect_read_only() else {
             return Ok(self);
         };
-        if std::fs::metadata(self.wal()).is_ok_and(|wal| wal.len() > 0) {
+        if self.wal_bytes() > 0 {
             return Err(LogError::Misconfigured(format!(
                 "{path} was not closed in order and this user may not write beside it ({error}); \
                  read it as the user of the server, or start and stop the server once."

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::file::{self, LogFile};
 use super::recent::Recent;
-use super::{blocking, unavailable};
-use crate::{Batch, LogError, RawRecord, Tail};
+use super::unavailable;
+use crate::{Batch, LogError, RawRecord, Tail, blocking};
 
 /// How many batches wait for a slow reader.
 const BATCHES_MAX: usize = 16;

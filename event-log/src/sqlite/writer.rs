@@ -9,6 +9,7 @@ use record::Topic;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
+use super::SqliteSettings;
 use super::checkpoint::{self, Nudge};
 use super::file::{self, LogFile};
 use super::recent::{Recent, index};
@@ -41,6 +42,7 @@ pub(super) struct Writer {
     checkpoints: Nudge,
     bytes_since_checkpoint: usize,
     group_records_max: usize,
+    wal_bytes_max: u64,
     /// Why the last group failed.
     trouble: Option<String>,
 }
@@ -58,7 +60,7 @@ impl Writer {
         recent: Arc<Recent>,
         queued_bytes: Arc<AtomicUsize>,
         checkpoints: Nudge,
-        group_records_max: usize,
+        settings: &SqliteSettings,
     ) -> Result<Self, LogError> {
         let ends = file::ends(&connection).map_err(super::unavailable)?;
         Ok(Self {
@@ -69,7 +71,8 @@ impl Writer {
             queued_bytes,
             checkpoints,
             bytes_since_checkpoint: 0,
-            group_records_max,
+            group_records_max: settings.group_records_max,
+            wal_bytes_max: settings.wal_bytes_max,
             trouble: None,
         })
     }
@@ -143,7 +146,17 @@ impl Writer {
         }
         if self.bytes_since_checkpoint >= checkpoint::BYTES_BETWEEN {
             self.bytes_since_checkpoint = 0;
-            self.checkpoints.send();
+            self.bound_wal();
+        }
+    }
+
+    fn bound_wal(&self) {
+        self.checkpoints.send();
+        if self.file.wal_bytes() > 2 * self.wal_bytes_max
+            && let Some(connection) = &self.connection
+            && let Err(error) = checkpoint::checkpoint(connection, "PASSIVE")
+        {
+            tracing::warn!(%error, "the writer's own checkpoint failed");
         }
     }
 

@@ -30,4 +30,5 @@ macro_rules! conforms {
     };
 }
 
+mod kafka;
 mod sqlite;
