@@ -34,7 +34,7 @@ pub(crate) fn test(args: Vec<OsString>) -> Result<ExitCode> {
     if !built.success() {
         return Ok(exit_code(built));
     }
-    beside_services(1, cargo_test().args(of_tests))
+    beside_services("cargo test", 1, cargo_test().args(of_tests))
 }
 
 /// Runs any command beside services, and answers with its exit code.
@@ -42,17 +42,17 @@ pub(crate) fn with_services(kafka_nodes: usize, command: &[OsString]) -> Result<
     let [program, args @ ..] = command else {
         bail!("Name a command to run.")
     };
-    beside_services(kafka_nodes, Command::new(program).args(args))
+    let name = program.to_string_lossy();
+    beside_services(&name, kafka_nodes, Command::new(program).args(args))
 }
 
-fn beside_services(kafka_nodes: usize, command: &mut Command) -> Result<ExitCode> {
+fn beside_services(name: &str, kafka_nodes: usize, command: &mut Command) -> Result<ExitCode> {
     let tools = phase("finding or installing services", install::tools)?;
     let services = phase("starting Redis, Kafka and MySQL", || {
         Throwaway::start(&tools, kafka_nodes)
     })?;
     command.envs(services.variables(&tools));
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = phase(&name, || run_to_end(command))?;
+    let status = phase(name, || run_to_end(command))?;
     phase("stopping services", || {
         drop(services);
         Ok(())

@@ -10,20 +10,42 @@ use anyhow::{Context, Result};
 /// place for.
 const REFUSED_NAMES: &[&str] = &["common", "utils", "types", "helpers"];
 
-/// The rooms that must give the same answer at every replay, on every machine.
-const PURE_ROOMS: &[&str] = &["domain/src", "record/src"];
+/// Words that do not belong into the sources of some rooms; their unit tests are free.
+struct Refused {
+    rooms: &'static [&'static str],
+    words: &'static [&'static str],
+    because: &'static str,
+}
 
-const IMPURE_WORDS: &[&str] = &[
-    "std::fs",
-    "std::net",
-    "std::process",
-    "std::env",
-    "SystemTime::now",
-    "Instant::now",
-    "Timestamp::now",
-    "Zoned::now",
-    "Uuid::now_v7",
-    "Uuid::new_v4",
+const REFUSED: &[Refused] = &[
+    Refused {
+        rooms: &["domain/src", "record/src", "contract/src"],
+        words: &[
+            "std::fs",
+            "std::process",
+            "std::env",
+            "tokio::fs",
+            "tokio::net",
+            "tokio::process",
+            "TcpStream",
+            "TcpListener",
+            "UdpSocket",
+        ],
+        because: "this room does no I/O: let the caller do it",
+    },
+    Refused {
+        rooms: &["domain/src", "record/src"],
+        words: &[
+            "SystemTime::now",
+            "Instant::now",
+            "Timestamp::now",
+            "Zoned::now",
+            "Uuid::now_v7",
+            "Uuid::new_v4",
+        ],
+        because: "this room reads no clock and draws no lots, so that a replay gives the same: let \
+                  the caller pass it in",
+    },
 ];
 
 /// Every Rust file of the checkout, by its path in it.
@@ -74,20 +96,31 @@ pub(super) fn broken_rules(path: &Path, text: &str) -> Vec<String> {
             ));
         }
     }
-    if PURE_ROOMS.iter().any(|room| path.starts_with(room)) {
+    let of_room = |it: &&Refused| it.rooms.iter().any(|room| path.starts_with(room));
+    for refused in REFUSED.iter().filter(of_room) {
         let code = text
             .lines()
             .take_while(|line| line.trim() != "#[cfg(test)]");
-        for (number, word) in (1..).zip(code.map(impure_word)) {
-            broken.extend(word.map(|word| {
-                format!(
-                    "{shown}:{number} uses {word}, but this room does no I/O and reads no clock: let the caller pass \
-                     it in."
-                )
-            }));
+        for (number, line) in (1..).zip(code) {
+            let because = refused.because;
+            broken.extend(
+                refused
+                    .word_in(line)
+                    .map(|word| format!("{shown}:{number} uses {word}, but {because}.")),
+            );
         }
     }
     broken
+}
+
+impl Refused {
+    fn word_in(&self, line: &str) -> Option<&'static str> {
+        let code = line.split("//").next().unwrap_or(line);
+        self.words
+            .iter()
+            .find(|word| code.contains(**word))
+            .copied()
+    }
 }
 
 /// The refused name of a module that is declared on this line.
@@ -100,14 +133,6 @@ fn refused_module(line: &str) -> Option<&str> {
     }
     let name = words.next()?.trim_end_matches([';', '{']);
     REFUSED_NAMES.contains(&name).then_some(name)
-}
-
-fn impure_word(line: &str) -> Option<&'static str> {
-    let code = line.split("//").next().unwrap_or(line);
-    IMPURE_WORDS
-        .iter()
-        .find(|word| code.contains(**word))
-        .copied()
 }
 
 #[cfg(test)]
@@ -136,13 +161,19 @@ mod tests {
     fn a_pure_room_reads_no_clock() {
         let line = "let now = Timestamp::now();";
         assert_eq!(count("domain/src/order.rs", line), 1);
-        assert_eq!(count("command-api/src/commit.rs", line), 0);
+        assert_eq!(count("contract/src/token.rs", line), 0);
         assert_eq!(
-            count(
-                "domain/src/order.rs",
-                "/// Not `Timestamp::now()`: the caller says."
-            ),
+            count("domain/src/order.rs", "/// Not `Timestamp::now()`."),
             0
         );
+        let of_tests = format!("#[cfg(test)]\nmod tests {{\n{line}");
+        assert_eq!(count("domain/src/order.rs", &of_tests), 0);
+    }
+
+    #[test]
+    fn what_both_apis_say_alike_opens_no_socket() {
+        let line = "let stream = tokio::net::TcpStream::connect(address).await?;";
+        assert_eq!(count("contract/src/token.rs", line), 1);
+        assert_eq!(count("query-api/src/http.rs", line), 0);
     }
 }
