@@ -147,7 +147,7 @@ mod tests {
             number(Topic::Orders, "01890a5d-ac96-774b-bcce-b302099a8057"),
             5
         );
-        assert_eq!(number(Topic::Inventory, "A-1"), 1);
+        assert_eq!(number(Topic::Inventory, "A-1"), 2);
         assert_eq!(
             number(Topic::Inventory, ""),
             0xcbf2_9ce4_8422_2325_u64.rem_euclid(3) as u16

@@ -24,6 +24,8 @@ pub struct Claimed {
     pub shop: Shop,
     /// The claimant's base.
     pub base: u64,
+    /// The claimant.
+    pub node: Uuid,
 }
 
 /// What the topic says so far.
@@ -121,6 +123,7 @@ impl History {
                         layout,
                         shop,
                         base,
+                        node,
                     });
                 }
             }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::{Entry, EventLog};
+use event_log::{Entry, EventLog, LogError};
 use parking_lot::Mutex;
 use record::epochs::EpochEntry;
 use record::{Envelope, Partition, Position, RecordId};
@@ -26,7 +26,10 @@ use crate::read_back::ReadBack;
 use crate::settings::Settings;
 
 /// The doubling of the wait for a sign of life stops here.
-const FRUITLESS_DOUBLINGS_MAX: u32 = 5;
+const DOUBLINGS_MAX: u32 = 5;
+
+/// How long the topic of epochs may take to be read to its end.
+const HISTORY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Pause between two looks at a gate or log that does not answer.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -137,17 +140,44 @@ impl Keeper {
 
     /// Finds an open epoch, by recovery if need be.
     async fn find(&self) -> Result<Current, RecoveryError> {
-        let reason = match self.usable_pointer().await? {
+        self.catch_up_with_claims().await?;
+        let mut reason = match self.usable_pointer().await? {
             Ok(current) => return Ok(current),
             Err(reason) => reason,
         };
+        // Whoever claimed last may be rebuilding at this moment: claims must not duel.
+        if let Some(claimed) = self.unopened_claim() {
+            match self.wait_for_epoch(claimed).await? {
+                Ok(current) => return Ok(current),
+                Err(silent) => reason = format!("{reason}, and {silent}"),
+            }
+        }
         let backoff = rand::random_range(Duration::ZERO..=self.settings.claim_backoff);
         tokio::time::sleep(backoff).await;
-        // Another node may have recovered meanwhile.
+        // Another node may have claimed or recovered meanwhile.
         if let Ok(current) = self.usable_pointer().await? {
             return Ok(current);
         }
         self.recover(reason).await
+    }
+
+    async fn catch_up_with_claims(&self) -> Result<(), RecoveryError> {
+        let end = self.log.extent(Partition::EPOCHS).await?.end;
+        let mut history = self.history.clone();
+        let caught_up = history.wait_for(|history| history.next >= end);
+        match tokio::time::timeout(HISTORY_WITHIN, caught_up).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(LogError::Unavailable("the topic of epochs cannot be read".to_owned()).into()),
+        }
+    }
+
+    /// The epoch of the newest claim, if another node made it and it was not opened yet.
+    fn unopened_claim(&self) -> Option<u64> {
+        let history = self.history.borrow();
+        let newest = history.claims.last()?;
+        let epoch = history.epoch_of(newest.id)?;
+        let opened = history.opened.as_ref().map(|(opened, _)| *opened);
+        (newest.node != self.node && Some(epoch) > opened).then_some(epoch)
     }
 
     /// The pointer's epoch if it is open and no higher one has begun; otherwise why a recovery is
@@ -175,17 +205,13 @@ impl Keeper {
         Ok(Ok(current))
     }
 
-    /// A higher epoch has begun than this gate has: waits for it here, or for it to be dead.
+    /// A higher epoch has begun than this gate has: waits for it here as long as it shows life.
     async fn wait_for_epoch(&self, epoch: u64) -> Result<Result<Current, String>, RecoveryError> {
-        let doublings = self.history.borrow().fruitless.min(FRUITLESS_DOUBLINGS_MAX);
-        let wait = self.settings.sign_of_life_wait * 2u32.pow(doublings);
-        self.append(EpochEntry::SignOfLifeAsked {
-            epoch,
-            node: self.node,
-        })
-        .await?;
+        let fruitless = self.history.borrow().fruitless.saturating_sub(1);
+        let wait = self.settings.sign_of_life_wait * 2u32.pow(fruitless.min(DOUBLINGS_MAX));
         let mut signs = self.history.borrow().signs;
         let mut deadline = Instant::now() + wait;
+        let mut ask_at = Instant::now();
         while Instant::now() < deadline {
             self.say(EpochState::Unready(format!(
                 "epoch {epoch} has begun elsewhere"
@@ -195,6 +221,14 @@ impl Keeper {
                 && self.gate.load(&current, &[]).await.is_ok()
             {
                 return Ok(Ok(current));
+            }
+            if Instant::now() >= ask_at {
+                self.append(EpochEntry::SignOfLifeAsked {
+                    epoch,
+                    node: self.node,
+                })
+                .await?;
+                ask_at = Instant::now() + wait / 3;
             }
             let heard = self.history.borrow().signs;
             if heard != signs {

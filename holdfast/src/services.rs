@@ -1,0 +1,54 @@
+//! Connections to Redis and Kafka, made and checked at the start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use command_api::gate::Gate;
+use command_api::gate::redis::{RedisGate, RedisSettings};
+use event_log::EventLog;
+use event_log::kafka::{KafkaLog, KafkaSettings, Replication};
+
+use crate::settings::{Hidden, KafkaArgs, RedisArgs};
+
+/// The gate in Redis, probed.
+///
+/// # Errors
+/// One sentence where Redis does not answer or cannot be a gate.
+pub async fn open_gate(args: &RedisArgs) -> Result<Arc<dyn Gate>> {
+    let Some(url) = &args.redis else { bail!("--redis is missing; give the URL of a Redis 7 or later") };
+    let settings = RedisSettings {
+        url: url.reveal().to_owned(),
+        namespace: args.redis_namespace.clone(),
+        ..RedisSettings::default()
+    };
+    let gate = RedisGate::new(&settings)?;
+    gate.probe().await.context("Redis cannot be used")?;
+    Ok(Arc::new(gate))
+}
+
+/// The log in Kafka: topics made where they are missing, and verified.
+///
+/// # Errors
+/// One sentence where Kafka does not answer or a topic is not as it must be.
+pub async fn open_log(args: &KafkaArgs) -> Result<Arc<dyn EventLog>> {
+    let Some(brokers) = &args.kafka else { bail!("--kafka is missing; give the brokers as host:port") };
+    let replication =
+        if args.kafka_single_broker { Replication::SingleBroker } else { Replication::Three };
+    let settings = KafkaSettings {
+        brokers: brokers.clone(),
+        topic_prefix: args.kafka_prefix.clone(),
+        replication,
+        librdkafka: librdkafka(&args.kafka_setting)?,
+        ..KafkaSettings::default()
+    };
+    Ok(Arc::new(KafkaLog::open(settings).await?))
+}
+
+fn librdkafka(settings: &[Hidden]) -> Result<BTreeMap<String, String>> {
+    let split = |setting: &Hidden| match setting.reveal().split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => bail!("a --kafka-setting is written NAME=VALUE"),
+    };
+    settings.iter().map(split).collect()
+}
