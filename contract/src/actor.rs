@@ -79,11 +79,8 @@ where
         };
         let token =
             bearer(header).ok_or_else(|| Problem::unauthorized(AccessRefusal::NotBearer))?;
-        let verified = TokenVerifier::from_ref(state).verify_waiting(token).await;
-        match verified {
-            Ok(actor) => Ok(Self(Some(actor))),
-            Err(refusal) => Err(Problem::unauthorized(refusal.into())),
-        }
+        let actor = TokenVerifier::from_ref(state).verify_waiting(token).await?;
+        Ok(Self(Some(actor)))
     }
 }
 

@@ -3,10 +3,9 @@
 //! A member that has no value is `null`; none is ever left out (report R23). In requests an
 //! optional member may be left out or `null`, which is the same.
 
-use cqrs_es::DomainEvent as _;
 use domain::ids::{OrderId, SessionId, UserId};
 use domain::inventory::ItemStatus;
-use domain::order::{ExistingOrder, OrderEvent, OrderStatus};
+use domain::order::{ExistingOrder, OrderStatus};
 use domain::quantity::Quantity;
 use domain::sku::Sku;
 use domain::text::{Category, Name, Note};
@@ -43,10 +42,12 @@ pub struct User {
     /// Its id.
     #[schema(schema_with = schema::uuid)]
     pub id: UserId,
-    /// Its address, in lower case and with an ASCII domain.
-    pub email: String,
-    /// Its name.
-    pub name: String,
+    /// Its address, in lower case and with an ASCII domain; `null` once it was erased.
+    #[schema(required = true)]
+    pub email: Option<String>,
+    /// Its name; `null` once it was erased.
+    #[schema(required = true)]
+    pub name: Option<String>,
     /// What it may do.
     #[schema(schema_with = schema::role)]
     pub role: Role,
@@ -142,41 +143,6 @@ pub struct Item {
     pub supplied: i64,
     /// Whether the reader is catching up, so that the figures do not add up for a moment.
     pub settling: bool,
-    /// When it came into the catalogue.
-    #[schema(schema_with = schema::time)]
-    pub created_at: Time,
-}
-
-/// The figures of an item's stock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stock {
-    /// Units that can be ordered, never less than 0.
-    pub available: i64,
-    /// In orders that are alive.
-    pub held: i64,
-    /// In fulfilled orders.
-    pub sold: i64,
-    /// All together.
-    pub supplied: i64,
-    /// Whether they do not add up for a moment.
-    pub settling: bool,
-}
-
-impl Stock {
-    /// The figures as people see them. A reader may see stock taken before it sees the supply
-    /// that it was taken from; what would be below zero is shown as zero, and `settling` says so.
-    pub fn new(supplied: i64, held: i64, sold: i64) -> Self {
-        let available = supplied.saturating_sub(held).saturating_sub(sold);
-        let settling = available < 0 || supplied < 0 || held < 0 || sold < 0;
-        let shown = |figure: i64| figure.max(0);
-        Self {
-            available: shown(available),
-            held: shown(held),
-            sold: shown(sold),
-            supplied: shown(supplied),
-            settling,
-        }
-    }
 }
 
 /// One change of what is available of an item.
@@ -277,26 +243,19 @@ impl From<&ExistingOrder> for Order {
 /// Something that happened to an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderEventView {
+    /// The version of the order that it made, from 1.
+    pub version: u64,
     /// `order-placed`, `order-cancelled`; more will follow.
     pub r#type: String,
     /// When.
     #[schema(schema_with = schema::time)]
     pub at: Time,
+    /// Who did it: `user`, `anonymous` or `operator`.
+    pub actor: String,
+    /// Which user.
+    #[schema(schema_with = schema::nullable_uuid, required = true)]
+    pub actor_id: Option<UserId>,
     /// The reason given.
     #[schema(value_type = Option<String>, required = true)]
     pub reason: Option<Note>,
-}
-
-impl From<&OrderEvent> for OrderEventView {
-    fn from(event: &OrderEvent) -> Self {
-        let (at, reason) = match event {
-            OrderEvent::OrderPlaced { at, .. } => (*at, None),
-            OrderEvent::OrderCancelled { at, reason, .. } => (*at, reason.clone()),
-        };
-        Self {
-            r#type: event.event_type(),
-            at,
-            reason,
-        }
-    }
 }

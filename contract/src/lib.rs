@@ -5,7 +5,8 @@
 //! line in the log; [`actor`] says who asks ([`token`] checks the signature); [`json`] and
 //! [`list`] read body and query, strictly; [`idempotency`] and [`consistency`] read what makes a
 //! retry safe and a read fresh; [`cursor`] leads through lists. The answer is one of [`answers`]
-//! or a [`problem`]. [`session`] and [`operations`] are the few routes that every role has.
+//! or a [`problem`]. [`session`] and [`operations`] are the few routes that every role has, and
+//! [`openapi`] makes one document of all routes, with [`schema`] and [`refused`] as its words.
 //!
 //! There is no store and no I/O here: what needs one is passed in as a closure or as plain data.
 
@@ -19,6 +20,7 @@ pub mod json;
 pub mod layers;
 pub mod list;
 pub mod observe;
+pub mod openapi;
 pub mod operations;
 pub mod path;
 pub mod problem;

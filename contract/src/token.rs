@@ -20,7 +20,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
-use personal_data::MacKey;
+use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
@@ -28,8 +28,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::Actor;
 use crate::problem::AccessRefusal;
+use crate::{Actor, Problem};
 
 /// How long an access token lives.
 pub const LIFE: Duration = Duration::from_secs(10 * 60);
@@ -42,7 +42,7 @@ const LENGTH_MAX: usize = 4096;
 /// Tokens remembered as good; about 200 bytes each.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
 /// How long a request with an unknown key id waits for the key set to be fetched.
-const UNKNOWN_KEY_WAIT: Duration = Duration::from_secs(1);
+const UNKNOWN_KEY_WAIT: Duration = Duration::from_millis(2500);
 
 /// Who issues the tokens of this shop and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +100,8 @@ pub struct TokenSigner {
 impl TokenSigner {
     /// A new random key as PKCS #8 PEM.
     pub fn generate_pem() -> Zeroizing<String> {
-        // A MAC key is 32 random bytes and wiped when dropped: what an Ed25519 seed must be.
-        let seed = Zeroizing::new(MacKey::random().tag("ed25519-seed", &[]));
+        let mut seed = Zeroizing::new([0; 32]);
+        rand::rng().fill_bytes(seed.as_mut_slice());
         SigningKey::from_bytes(&seed)
             .to_pkcs8_pem(LineEnding::LF)
             .expect("a seed of 32 bytes can be written as PKCS #8")
@@ -261,15 +261,20 @@ pub enum TokenRefusal {
     Invalid,
     /// It names a key that is not known here; it may be fetched.
     UnknownKey,
+    /// The keys were never fetched yet: nothing can be said about any token.
+    NoKeys,
     /// Its time is over.
     Expired,
 }
 
-impl From<TokenRefusal> for AccessRefusal {
+impl From<TokenRefusal> for Problem {
     fn from(refusal: TokenRefusal) -> Self {
         match refusal {
-            TokenRefusal::Expired => Self::Expired,
-            TokenRefusal::Invalid | TokenRefusal::UnknownKey => Self::Invalid,
+            TokenRefusal::Expired => Self::unauthorized(AccessRefusal::Expired),
+            TokenRefusal::Invalid | TokenRefusal::UnknownKey => {
+                Self::unauthorized(AccessRefusal::Invalid)
+            }
+            TokenRefusal::NoKeys => Self::unavailable(UNKNOWN_KEY_WAIT),
         }
     }
 }
@@ -346,6 +351,11 @@ impl TokenVerifier {
         }
     }
 
+    /// Whether any key is known, so that tokens can be checked at all.
+    pub fn has_keys(&self) -> bool {
+        !self.0.keys.read().is_empty()
+    }
+
     /// The keys as other services read them.
     pub fn key_set(&self) -> KeySet {
         KeySet {
@@ -403,6 +413,9 @@ impl TokenVerifier {
         }
         let kid = header.kid.ok_or(TokenRefusal::Invalid)?;
         let keys = self.0.keys.read();
+        if keys.is_empty() {
+            return Err(TokenRefusal::NoKeys);
+        }
         let key = keys.get(&kid).ok_or(TokenRefusal::UnknownKey)?;
         let key = DecodingKey::from_ed_der(&key.bytes);
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &self.0.validation)

@@ -110,7 +110,7 @@ impl History {
                 layout,
                 shop,
                 base,
-                node: _,
+                node,
             }) => {
                 self.signs += 1;
                 self.fruitless += 1;
