@@ -25,7 +25,7 @@ use crate::gate::{
     AggregateKey, Append, Claim, Decide, Expected, Gate, GateError, Intent, ItemValue,
     LoadedAggregate, Look, Looked, Refusal, Settled, Verdict,
 };
-use crate::read_back::{ReadBack, Sighting, Waiting};
+use crate::read_back::{ReadBack, Sighting, TailHealth, Waiting};
 use crate::settings::Settings;
 use crate::settle::{others_wait_for, settle_of};
 use crate::turns::Turns;
@@ -222,6 +222,24 @@ impl Committer {
             clock,
             ids,
         })
+    }
+
+    /// The keeper of this node's epoch.
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// How the node's tail of the log fares: a word on it, or why commands cannot be answered.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn tail_health(&self) -> Result<String, String> {
+        match &*self.read_back.health().borrow() {
+            TailHealth::Reading => Ok("reading".to_owned()),
+            TailHealth::NotStarted => Err("not started yet".to_owned()),
+            TailHealth::Interrupted(why) => Err(format!("interrupted: {why}")),
+            TailHealth::Broken(why) => Err(format!("broken: {why}")),
+        }
     }
 
     /// The time that commands are decided at.

@@ -1,0 +1,119 @@
+//! The write side, put together: gate, log, committer, commands, HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use command_api::clock::{RandomIds, SystemClock};
+use command_api::commands::Commands;
+use command_api::commands::passwords::Passwords;
+use command_api::commands::users::Personal;
+use command_api::commit::Committer;
+use command_api::epoch::EpochState;
+use command_api::gate::Gate;
+use command_api::settings::Settings;
+use contract::operations::Part;
+use domain::money::Currency;
+use event_log::EventLog;
+use personal_data::Secrets;
+use uuid::Uuid;
+
+/// Password checks that may wait for a core; beyond them a log-in is answered 503.
+const PASSWORDS_QUEUED: usize = 200;
+
+/// How long a start waits for the first epoch before it serves, unready.
+const FIRST_EPOCH_WITHIN: Duration = Duration::from_secs(10);
+
+/// The write side of a process.
+#[derive(Debug, Clone)]
+pub struct WriteSide {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The commands.
+    pub commands: Commands,
+}
+
+impl WriteSide {
+    /// Starts the committer, which looks for an epoch at once.
+    pub fn start(
+        gate: Arc<dyn Gate>,
+        log: Arc<dyn EventLog>,
+        secrets: &Arc<Secrets>,
+        currency: Currency,
+        tune: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut settings = Settings::new(currency, secrets.check_value());
+        tune(&mut settings);
+        let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
+        let committer = Committer::new(gate, Arc::clone(&log), clock, ids, settings);
+        command_api::completion::start(&committer);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let passwords = Passwords::new(cores.div_ceil(2), PASSWORDS_QUEUED);
+        let personal = Personal { secrets: Arc::clone(secrets), passwords };
+        Self { log, commands: Commands::new(committer, personal) }
+    }
+
+    /// Waits for the first epoch and gives the log's id.
+    ///
+    /// # Errors
+    /// One sentence where the log is another shop's, or no epoch opens in time.
+    pub async fn log_id(&self) -> Result<Uuid> {
+        let keeper = self.commands.committer().keeper();
+        let mut state = keeper.state();
+        let opened = state.wait_for(|state| matches!(state, EpochState::Open(_)));
+        let opened = tokio::time::timeout(FIRST_EPOCH_WITHIN, opened).await.is_ok();
+        let log_id = keeper.history().borrow().log_id();
+        match (log_id, opened) {
+            (Some(id), true) => Ok(id),
+            _ => match &*keeper.state().borrow() {
+                EpochState::Unready(why) => bail!("{why}"),
+                _ => bail!("the gate is not rebuilt yet; look at the log and start again"),
+            },
+        }
+    }
+
+    /// What `/readyz` says of this side.
+    pub fn parts(&self) -> Vec<Part> {
+        let committer = Arc::clone(self.commands.committer());
+        let epoch = Part::new("epoch", move || {
+            let committer = Arc::clone(&committer);
+            async move {
+                match &*committer.keeper().state().borrow() {
+                    EpochState::Open(epoch) => Ok(format!("epoch {} is open", epoch.number())),
+                    EpochState::Recovering { reason, folded, total } => {
+                        let percent = (folded * 100).checked_div(*total).unwrap_or(0).min(100);
+                        Err(format!("recovering, {percent} % ({reason})"))
+                    }
+                    EpochState::Unready(why) => Err(why.clone()),
+                }
+            }
+        });
+        let committer = Arc::clone(self.commands.committer());
+        let tail = Part::new("tail", move || {
+            let health = committer.tail_health();
+            async move { health }
+        });
+        let log = Arc::clone(&self.log);
+        let log = Part::new("log", move || {
+            let log = Arc::clone(&log);
+            async move {
+                let probed = tokio::time::timeout(Duration::from_secs(2), log.probe()).await;
+                match probed {
+                    Ok(Ok(())) => Ok("answers".to_owned()),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(_) => Err("does not answer".to_owned()),
+                }
+            }
+        });
+        vec![epoch, tail, log]
+    }
+
+    /// Lets what is under way finish, at most this long.
+    pub async fn finish(&self, at_most: Duration) {
+        let drained = tokio::time::timeout(at_most, self.commands.committer().drain()).await;
+        if drained.is_err() {
+            tracing::warn!("commands are still under way; another node or the next start completes them");
+        }
+        self.log.flush(Duration::from_secs(2)).await;
+    }
+}
