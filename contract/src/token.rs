@@ -20,7 +20,6 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
-use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
@@ -100,9 +99,7 @@ pub struct TokenSigner {
 impl TokenSigner {
     /// A new random key as PKCS #8 PEM.
     pub fn generate_pem() -> Zeroizing<String> {
-        let mut seed = Zeroizing::new([0; 32]);
-        rand::rng().fill_bytes(seed.as_mut_slice());
-        SigningKey::from_bytes(&seed)
+        SigningKey::from_bytes(&personal_data::random_bytes())
             .to_pkcs8_pem(LineEnding::LF)
             .expect("a seed of 32 bytes can be written as PKCS #8")
     }

@@ -16,6 +16,6 @@ pub mod refresh_token;
 pub mod secrets;
 
 pub use mac::MacKey;
-pub use personal_key::{Field, PersonalKey, Unopened, WrappedKey};
+pub use personal_key::{Field, PersonalKey, Unopened, WrappedKey, random_bytes};
 pub use refresh_token::RefreshToken;
 pub use secrets::{Secrets, SecretsError};

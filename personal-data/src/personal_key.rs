@@ -15,7 +15,7 @@ use domain::text::Sealed;
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// XChaCha20's nonce: long enough to be drawn at random for ever.
 const NONCE_LENGTH: usize = 24;
@@ -61,6 +61,11 @@ impl KeyBytes {
         rand::rng().fill_bytes(&mut bytes.0);
         bytes
     }
+}
+
+/// 32 random bytes for a key of another kind; wiped when dropped.
+pub fn random_bytes() -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(KeyBytes::random().0)
 }
 
 /// A personal key as it is stored: sealed with the wrapping key of the secrets file.
