@@ -1,0 +1,16 @@
+-- Recovery, step 4: makes the epoch current if the current one is lower. Compare and set in one
+-- step, on the master on which it was rebuilt, and only if no higher rebuild deleted its data.
+--
+-- ARGV[1]  the scripts' digests by name, as JSON
+-- ARGV[2]  the epoch's fences by partition, as JSON
+
+local closed = why_closed()
+if closed then
+  return redis.error_reply(closed)
+end
+local current = redis.call('HGET', POINTER, 'epoch')
+if current and tonumber(current) >= tonumber(EPOCH) then
+  return redis.error_reply('CLOSED epoch ' .. current .. ' is current')
+end
+redis.call('HSET', POINTER, 'epoch', EPOCH, 'scripts', ARGV[1], 'fences', ARGV[2])
+return 'OK'

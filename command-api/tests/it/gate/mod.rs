@@ -1,0 +1,4 @@
+//! The gates: one suite for both, and what only a real Redis can show.
+
+mod memory;
+mod redis;
