@@ -61,7 +61,7 @@ pub async fn a_claim_finds_its_user(make: MakeGate) {
 pub async fn a_claim_is_given_up_when_it_is_settled(make: MakeGate) {
     let shop = Shop::open(make).await;
     shop.commit(&register(1, EMAIL)).await;
-    let claims = vec![claimed("email:new", &user(1)), claimed(EMAIL, &user(1))];
+    let claims = [claimed("email:new", &user(1)), claimed(EMAIL, &user(1))];
     let moving = appended(change(2, user(1), 1), |append| {
         append.claims = claims[..1].to_vec()
     });
