@@ -1,12 +1,16 @@
 //! Creates the tables, and tells whether they are there.
 
-use sqlx::Executor;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 
 use crate::database::{Database, DatabaseError};
 
 static MYSQL: Migrator = sqlx::migrate!("./mysql");
 static SQLITE: Migrator = sqlx::migrate!("./sqlite");
+
+/// sqlx's table of migrations.
+const TABLE: &str = "_sqlx_migrations";
+/// A migration that somebody died in: all statements can run again, so forget that it began.
+const FORGET_UNFINISHED: &str = "DELETE FROM _sqlx_migrations WHERE NOT success";
 
 /// Why the tables could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +36,18 @@ pub async fn run(database: &Database) -> Result<(), SchemaError> {
         Database::MySql(pool) => {
             let mut connection = pool.acquire().await.map_err(DatabaseError::from)?;
             lock(&mut connection).await?;
-            let outcome = migrate(&MYSQL, &mut *connection).await;
+            let outcome = run_on_mysql(&mut connection).await;
             // The lock belongs to the connection; closing it gives the lock back, whatever happened.
             connection.close().await.map_err(DatabaseError::from)?;
             outcome
         }
+        // No lock, for a lock file admits one server to a data directory; and nothing is left
+        // unfinished, for SQLite's statements of this kind are part of the transaction.
         Database::Sqlite(pool) => {
             let mut connection = pool.acquire().await.map_err(DatabaseError::from)?;
-            migrate(&SQLITE, &mut *connection).await
+            Ok(unlocked(&SQLITE)
+                .run_direct(None, &mut *connection, false)
+                .await?)
         }
     }
 }
@@ -58,23 +66,19 @@ async fn lock(connection: &mut sqlx::MySqlConnection) -> Result<(), SchemaError>
     }
 }
 
-/// Runs under the lock. SQLite needs none: a lock file admits one server to a data directory.
-async fn migrate<C>(migrator: &Migrator, connection: &mut C) -> Result<(), SchemaError>
-where
-    C: Migrate,
-    for<'c> &'c mut C: Executor<'c>,
-{
-    connection
-        .ensure_migrations_table("_sqlx_migrations")
-        .await?;
-    // A migration that somebody died in: all statements can run again, so forget that it began.
-    sqlx::raw_sql("DELETE FROM _sqlx_migrations WHERE NOT success")
+async fn run_on_mysql(connection: &mut sqlx::MySqlConnection) -> Result<(), SchemaError> {
+    connection.ensure_migrations_table(TABLE).await?;
+    sqlx::raw_sql(FORGET_UNFINISHED)
         .execute(&mut *connection)
         .await
         .map_err(DatabaseError::from)?;
+    Ok(unlocked(&MYSQL).run_direct(None, connection, false).await?)
+}
+
+fn unlocked(migrator: &Migrator) -> Migrator {
     let mut unlocked = Migrator::with_migrations(migrator.iter().cloned().collect());
     unlocked.set_locking(false).set_ignore_missing(true);
-    Ok(unlocked.run_direct(None, connection, false).await?)
+    unlocked
 }
 
 /// Whether every table that this program knows is there.

@@ -51,7 +51,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "projectors",
         uses: &["domain", "record", "event-log", "migrations"],
-        tests_use: &[],
+        tests_use: &["query-api"],
     },
     Room {
         name: "query-api",

@@ -1,0 +1,289 @@
+//! Projectors that run until they are told to stop, and what they say of themselves.
+//!
+//! A few tasks share the partitions, because rows are written fastest over a few connections. An
+//! error that may pass (no database, no log, another projector was faster) makes its task wait and
+//! begin anew; one that will not makes its partition stand still and leaves the others running.
+//! Either is in the status until it is over: a projector that stands still must never look as if
+//! it had nothing to do (scenario T31, field report R07).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_log::EventLog;
+use migrations::schema::SchemaError;
+use record::Partition;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::projector::{Projector, ProjectorError};
+use crate::source;
+use crate::status::{PartitionStatus, States, sentence};
+use crate::store::ReadModels;
+
+/// The wait after a first error; it doubles with every further one.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest wait after an error.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often lag is measured for the metrics.
+const MEASURE_EVERY: Duration = Duration::from_secs(2);
+
+/// Running projectors of every partition. Dropping it does not stop them; see
+/// [`Projectors::stop`].
+#[derive(Debug)]
+pub struct Projectors {
+    log: Arc<dyn EventLog>,
+    states: watch::Receiver<States>,
+    shutdown: CancellationToken,
+    supervisor: JoinHandle<()>,
+}
+
+/// Why waiting for the projectors is in vain.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NeverCaughtUp(String);
+
+impl Projectors {
+    /// Creates the tables where they are missing and takes the log into them from then on, with
+    /// this many tasks, until `shutdown` is cancelled.
+    pub fn start(
+        log: Arc<dyn EventLog>,
+        read_models: ReadModels,
+        tasks: usize,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let (sender, states) = watch::channel(States::new(&partitions(&log)));
+        let supervision = Supervision {
+            log: Arc::clone(&log),
+            read_models,
+            tasks: tasks.max(1),
+            states: sender,
+            shutdown: shutdown.clone(),
+        };
+        Self {
+            log,
+            states,
+            shutdown,
+            supervisor: tokio::spawn(supervision.run()),
+        }
+    }
+
+    /// How every partition is doing, measured against the log's end of this moment.
+    pub async fn status(&self) -> Vec<PartitionStatus> {
+        measure(&self.log, &self.states).await
+    }
+
+    /// Waits until everything that is in the log now is in the rows.
+    ///
+    /// # Errors
+    /// When a partition stands still, or the log does not say where it ends.
+    pub async fn caught_up(&self) -> Result<(), NeverCaughtUp> {
+        let mut ends = BTreeMap::new();
+        for partition in partitions(&self.log) {
+            let extent = self.log.extent(partition).await;
+            let extent = extent.map_err(|error| NeverCaughtUp(sentence(&error)))?;
+            ends.insert(partition, extent.end);
+        }
+        let mut states = self.states.clone();
+        let settled = states
+            .wait_for(|states| states.have_reached(&ends) || states.stopped().is_some())
+            .await
+            .map_err(|_| NeverCaughtUp("the projectors have stopped".to_owned()))?;
+        match settled.stopped() {
+            Some(reason) if !settled.have_reached(&ends) => Err(NeverCaughtUp(reason.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stops after the transactions that are under way.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        if let Err(error) = self.supervisor.await {
+            tracing::error!(error = %error, "the projectors did not stop in order");
+        }
+    }
+}
+
+/// All that hold what read models are made of.
+fn partitions(log: &Arc<dyn EventLog>) -> Vec<Partition> {
+    let mut partitions = log.layout().partitions_of_record();
+    partitions.push(Partition::USER_KEYS);
+    partitions
+}
+
+async fn measure(
+    log: &Arc<dyn EventLog>,
+    states: &watch::Receiver<States>,
+) -> Vec<PartitionStatus> {
+    let extents = partitions(log)
+        .into_iter()
+        .map(|partition| async move { (partition, log.extent(partition).await.ok()) });
+    let extents = futures::future::join_all(extents).await;
+    states.borrow().measured(&extents)
+}
+
+/// What the task that looks after the others holds.
+struct Supervision {
+    log: Arc<dyn EventLog>,
+    read_models: ReadModels,
+    tasks: usize,
+    states: watch::Sender<States>,
+    shutdown: CancellationToken,
+}
+
+/// Why projecting could not begin.
+#[derive(Debug, thiserror::Error)]
+enum NotPrepared {
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
+    Log(#[from] event_log::LogError),
+}
+
+impl Supervision {
+    async fn run(self) {
+        let Some(log_id) = self.prepared().await else {
+            return;
+        };
+        let mut tasks = JoinSet::new();
+        for partitions in self.dealt() {
+            let (log, read_models) = (Arc::clone(&self.log), self.read_models.clone());
+            let projector = Projector::new(log, read_models, log_id, partitions);
+            let (states, shutdown) = (self.states.clone(), self.shutdown.clone());
+            tasks.spawn(run(projector, states, shutdown));
+        }
+        tasks.spawn(keep_measuring(
+            Arc::clone(&self.log),
+            self.states.subscribe(),
+            self.shutdown.clone(),
+        ));
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                // A panic: its partitions stand still, and their status must not look healthy.
+                self.states
+                    .send_modify(|states| states.fail_all("a projector broke; restart it"));
+                tracing::error!(error = %error, "a projector broke");
+            }
+        }
+    }
+
+    /// Creates the tables and finds out the log's id, however long that takes; `None` when told to
+    /// stop before.
+    async fn prepared(&self) -> Option<Uuid> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.prepare().await {
+                Ok(log_id) => return log_id,
+                Err(error) => {
+                    let why = sentence(&error);
+                    tracing::warn!(error = %why, "the projectors cannot begin yet");
+                    self.states.send_modify(|states| states.fail_all(&why));
+                }
+            }
+            pause = paused(pause, &self.shutdown).await?;
+        }
+    }
+
+    async fn prepare(&self) -> Result<Option<Uuid>, NotPrepared> {
+        migrations::schema::run(self.read_models.database()).await?;
+        self.states
+            .send_modify(|states| states.fail_all("the log has no epoch yet"));
+        tokio::select! {
+            id = source::log_id(&self.log) => {
+                Ok(Some(id?))
+            }
+            () = self.shutdown.cancelled() => Ok(None),
+        }
+    }
+
+    /// The partitions, dealt out to the tasks like cards, so that each has some of every topic.
+    fn dealt(&self) -> Vec<Vec<Partition>> {
+        let mut hands = vec![vec![]; self.tasks];
+        for (index, partition) in partitions(&self.log).into_iter().enumerate() {
+            hands[index % self.tasks].push(partition);
+        }
+        hands.retain(|hand| !hand.is_empty());
+        hands
+    }
+}
+
+/// Runs one projector until it is told to stop or has no partition left.
+async fn run(mut projector: Projector, states: watch::Sender<States>, shutdown: CancellationToken) {
+    let mut pause = PAUSE_MIN;
+    while !shutdown.is_cancelled() && !projector.partitions().is_empty() {
+        let error = match projector.take_in_waiting().await {
+            Ok(taken) => {
+                if let Some(marks) = projector.marks() {
+                    states.send_modify(|states| states.reached(marks));
+                }
+                if let Some(records) = taken {
+                    pause = PAUSE_MIN;
+                    metrics::counter!(crate::status::RECORDS).increment(records as u64);
+                    continue;
+                }
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    received = projector.receive() => match received {
+                        Ok(()) => continue,
+                        Err(error) => error,
+                    },
+                }
+            }
+            Err(error) => error,
+        };
+        if handle(&mut projector, &states, &error) {
+            continue;
+        }
+        match paused(pause, &shutdown).await {
+            Some(longer) => pause = longer,
+            None => return,
+        }
+    }
+}
+
+/// Notes an error where people look. `true`: its partition is left, and the others go on at once.
+fn handle(
+    projector: &mut Projector,
+    states: &watch::Sender<States>,
+    error: &ProjectorError,
+) -> bool {
+    let why = sentence(error);
+    if let Some(partition) = error.stopped_partition() {
+        tracing::error!(%partition, error = %why, "a projector stands still until somebody looks");
+        projector.leave(partition);
+        states.send_modify(|states| states.stop(partition, &why));
+        return true;
+    }
+    tracing::warn!(error = %why, "a projector begins anew");
+    states.send_modify(|states| states.fail(projector.partitions(), &why));
+    false
+}
+
+/// Waits, and says how long to wait the next time; `None` when told to stop. The wait is spread,
+/// so that two projectors of one partition do not meet again and again.
+async fn paused(pause: Duration, shutdown: &CancellationToken) -> Option<Duration> {
+    let spread = Uuid::new_v4().as_u128() % pause.as_millis().max(1);
+    let spread = Duration::from_millis(u64::try_from(spread).unwrap_or(0));
+    tokio::select! {
+        () = shutdown.cancelled() => None,
+        () = tokio::time::sleep(pause / 2 + spread) => Some((pause * 2).min(PAUSE_MAX)),
+    }
+}
+
+async fn keep_measuring(
+    log: Arc<dyn EventLog>,
+    states: watch::Receiver<States>,
+    shutdown: CancellationToken,
+) {
+    loop {
+        for status in measure(&log, &states).await {
+            status.record_metrics();
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(MEASURE_EVERY) => {}
+        }
+    }
+}
