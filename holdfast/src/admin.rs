@@ -69,11 +69,20 @@ pub async fn first_admin(
     let given = std::env::var(ADMIN_PASSWORD_VARIABLE).ok();
     let generated = given.is_none();
     let password = given.unwrap_or_else(|| {
-        rand::rng().sample_iter(Alphanumeric).take(GENERATED_PASSWORD_LENGTH).map(char::from).collect()
+        rand::rng()
+            .sample_iter(Alphanumeric)
+            .take(GENERATED_PASSWORD_LENGTH)
+            .map(char::from)
+            .collect()
     });
     let email = email.unwrap_or(DEFAULT_ADMIN_EMAIL).to_owned();
     let (name, role) = ("Administrator".to_owned(), Role::Admin);
-    let user = NewUser { email: email.clone(), name, role, password: password.clone() };
+    let user = NewUser {
+        email: email.clone(),
+        name,
+        role,
+        password: password.clone(),
+    };
     match create_user(commands, user).await {
         Ok(()) => Ok(generated.then_some(Credentials { email, password })),
         // Another process was first.
@@ -86,13 +95,21 @@ pub async fn first_admin(
 /// fences, one per epoch.
 async fn anybody_has_registered(log: &dyn EventLog) -> Result<bool> {
     for number in 0..log.layout().count(Topic::Users) {
-        let partition = Partition { topic: Topic::Users, number };
+        let partition = Partition {
+            topic: Topic::Users,
+            number,
+        };
         let extent = log.extent(partition).await?;
         let mut next = extent.start;
         if next >= extent.end {
             continue;
         }
-        let mut tail = log.tail(vec![Position { partition, offset: next }]).await?;
+        let mut tail = log
+            .tail(vec![Position {
+                partition,
+                offset: next,
+            }])
+            .await?;
         while next < extent.end {
             for raw in tail.next().await?.records {
                 let envelope = Envelope::decode(&raw.payload)?.0;
@@ -135,11 +152,15 @@ pub async fn create_user(commands: &Commands, user: NewUser) -> Result<(), Creat
         correlation_id: Uuid::now_v7(),
         traceparent: None,
     };
-    match commands.register(request, email, name, password, user.role).await {
+    match commands
+        .register(request, email, name, password, user.role)
+        .await
+    {
         Ok(_) => Ok(()),
-        Err(UserError::Commit(CommitError::Refused { refusal: Refusal::EmailTaken, .. })) => {
-            Err(CreateError::Taken)
-        }
+        Err(UserError::Commit(CommitError::Refused {
+            refusal: Refusal::EmailTaken,
+            ..
+        })) => Err(CreateError::Taken),
         Err(error) => Err(CreateError::Failed(error)),
     }
 }
@@ -156,11 +177,16 @@ pub fn serve_socket(path: &Path, commands: Commands, stopping: CancellationToken
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
-    let router = Router::new().route("/users", post(create)).with_state(commands);
+    let router = Router::new()
+        .route("/users", post(create))
+        .with_state(commands);
     let path = path.to_owned();
     tokio::spawn(async move {
         let stopped = stopping.cancelled_owned();
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+        if let Err(error) = axum::serve(listener, router)
+            .with_graceful_shutdown(stopped)
+            .await
+        {
             tracing::warn!(%error, "the operator's socket is closed");
         }
         let _ = std::fs::remove_file(path);
@@ -184,7 +210,12 @@ async fn create(
 /// The server's sentence.
 pub async fn create_user_at(socket: &Path, user: &NewUser) -> Result<Option<()>> {
     let client = reqwest::Client::builder().unix_socket(socket).build()?;
-    let Ok(answer) = client.post("http://localhost/users").json(user).send().await else {
+    let Ok(answer) = client
+        .post("http://localhost/users")
+        .json(user)
+        .send()
+        .await
+    else {
         return Ok(None);
     };
     if answer.status() == StatusCode::CREATED {
@@ -207,7 +238,9 @@ pub fn read_password() -> Result<String> {
         return rpassword::prompt_password("Password: ").context("the password cannot be read");
     }
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).context("the password cannot be read from stdin")?;
+    std::io::stdin()
+        .read_line(&mut line)
+        .context("the password cannot be read from stdin")?;
     let line = line.strip_suffix('\n').unwrap_or(&line);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }

@@ -31,9 +31,17 @@ impl DataDirectory {
             .truncate(false)
             .write(true)
             .open(&file)
-            .with_context(|| format!("{} cannot be written; run the server as the directory's owner", file.display()))?;
+            .with_context(|| {
+                format!(
+                    "{} cannot be written; run the server as the directory's owner",
+                    file.display()
+                )
+            })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
             Err(std::fs::TryLockError::WouldBlock) => bail!(
                 "{} is in use by another server; stop it, or choose another directory with --data",
                 path.display()
@@ -49,7 +57,10 @@ impl DataDirectory {
     /// # Errors
     /// One sentence where it cannot be used.
     pub fn open_log(&self) -> Result<Arc<dyn EventLog>> {
-        Ok(Arc::new(SqliteLog::open(&self.path, SqliteSettings::default())?))
+        Ok(Arc::new(SqliteLog::open(
+            &self.path,
+            SqliteSettings::default(),
+        )?))
     }
 
     /// The file of the read models.

@@ -23,11 +23,15 @@ use crate::settings::HttpArgs;
 pub fn listen(address: SocketAddr) -> Result<TcpListener> {
     match TcpListener::bind(address) {
         Ok(listener) => {
-            listener.set_nonblocking(true).context("the port cannot be used")?;
+            listener
+                .set_nonblocking(true)
+                .context("the port cannot be used")?;
             Ok(listener)
         }
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("{address} is taken by another process; stop it, or choose another address with --listen")
+            bail!(
+                "{address} is taken by another process; stop it, or choose another address with --listen"
+            )
         }
         Err(error) => bail!("it is not possible to listen on {address}: {error}"),
     }
@@ -38,7 +42,11 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener> {
 pub fn by_method(reads: Router, writes: Router) -> Router {
     let route = tower::service_fn(move |request: Request| {
         let reading = matches!(*request.method(), Method::GET | Method::HEAD);
-        let side = if reading { reads.clone() } else { writes.clone() };
+        let side = if reading {
+            reads.clone()
+        } else {
+            writes.clone()
+        };
         async move {
             let answer: Result<Response, Infallible> = side.oneshot(request).await;
             answer
@@ -62,18 +70,19 @@ pub async fn serve(
     let mut server = axum_server::from_tcp(listener)?
         .handle(handle.clone())
         .first_request_timeout(head_timeout);
-    server.http_builder().http1().header_read_timeout(head_timeout);
+    server
+        .http_builder()
+        .http1()
+        .header_read_timeout(head_timeout);
     let deadline = settings.shutdown();
     tokio::spawn(end_in_order(handle, stopping, deadline));
-    server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await?;
+    server
+        .serve(router.into_make_service_with_connect_info::<SocketAddr>())
+        .await?;
     Ok(())
 }
 
-async fn end_in_order(
-    handle: Handle<SocketAddr>,
-    stopping: CancellationToken,
-    deadline: Duration,
-) {
+async fn end_in_order(handle: Handle<SocketAddr>, stopping: CancellationToken, deadline: Duration) {
     stopping.cancelled().await;
     handle.graceful_shutdown(Some(deadline));
 }

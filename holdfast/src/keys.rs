@@ -49,12 +49,8 @@ pub fn signer(args: &KeyArgs, data: &Path) -> Result<TokenSigner> {
 /// # Errors
 /// One sentence that says which file cannot be read, and why.
 pub fn verifier(args: &KeyArgs, signer: &TokenSigner) -> Result<TokenVerifier> {
-    let mut keys = vec![signer.public_key().clone()];
-    for file in &args.jwt_public_key_file {
-        let key = PublicKey::from_pem(&read(file)?)
-            .with_context(|| format!("{} holds no public key", file.display()))?;
-        keys.push(key);
-    }
+    let mut keys = public_keys(args)?;
+    keys.push(signer.public_key().clone());
     Ok(TokenVerifier::with_keys(&Audience::default(), keys))
 }
 
@@ -86,7 +82,12 @@ fn read_or_create(file: &Path) -> Result<String> {
     let pem = TokenSigner::generate_pem();
     let partial = file.with_extension(format!("{}.partial", std::process::id()));
     let write = || -> std::io::Result<()> {
-        let mut new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        let mut new = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)?;
         new.write_all(pem.as_bytes())?;
         new.sync_all()?;
         // A link and not a rename: where another process was first, its key stays.
@@ -99,4 +100,23 @@ fn read_or_create(file: &Path) -> Result<String> {
     };
     write().with_context(|| format!("{} cannot be written", file.display()))?;
     read(file)
+}
+
+/// Accepts what the given public keys' owners signed.
+///
+/// # Errors
+/// One sentence that says which file cannot be read, and why.
+pub fn public_verifier(args: &KeyArgs) -> Result<TokenVerifier> {
+    Ok(TokenVerifier::with_keys(
+        &Audience::default(),
+        public_keys(args)?,
+    ))
+}
+
+fn public_keys(args: &KeyArgs) -> Result<Vec<PublicKey>> {
+    let public_key = |file: &std::path::PathBuf| {
+        PublicKey::from_pem(&read(file)?)
+            .with_context(|| format!("{} holds no public key", file.display()))
+    };
+    args.jwt_public_key_file.iter().map(public_key).collect()
 }

@@ -2,25 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use command_api::gate::Gate;
+use command_api::gate::{ENTRIES_PER_GENERATION, Gate};
 use command_api::gate::redis::{RedisGate, RedisSettings};
 use event_log::EventLog;
 use event_log::kafka::{KafkaLog, KafkaSettings, Replication};
 
 use crate::settings::{Hidden, KafkaArgs, RedisArgs};
 
+/// How long connecting to Redis may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// How long an answer of Redis may take; after that the same call is sent again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
 /// The gate in Redis, probed.
 ///
 /// # Errors
 /// One sentence where Redis does not answer or cannot be a gate.
 pub async fn open_gate(args: &RedisArgs) -> Result<Arc<dyn Gate>> {
-    let Some(url) = &args.redis else { bail!("--redis is missing; give the URL of a Redis 7 or later") };
+    let Some(url) = &args.redis else {
+        bail!("--redis is missing; give the URL of a Redis 7 or later")
+    };
     let settings = RedisSettings {
         url: url.reveal().to_owned(),
         namespace: args.redis_namespace.clone(),
-        ..RedisSettings::default()
+        connect_timeout: CONNECT_WITHIN,
+        response_timeout: ANSWER_WITHIN,
+        entries_per_generation: ENTRIES_PER_GENERATION,
     };
     let gate = RedisGate::new(&settings)?;
     gate.probe().await.context("Redis cannot be used")?;
@@ -32,9 +42,14 @@ pub async fn open_gate(args: &RedisArgs) -> Result<Arc<dyn Gate>> {
 /// # Errors
 /// One sentence where Kafka does not answer or a topic is not as it must be.
 pub async fn open_log(args: &KafkaArgs) -> Result<Arc<dyn EventLog>> {
-    let Some(brokers) = &args.kafka else { bail!("--kafka is missing; give the brokers as host:port") };
-    let replication =
-        if args.kafka_single_broker { Replication::SingleBroker } else { Replication::Three };
+    let Some(brokers) = &args.kafka else {
+        bail!("--kafka is missing; give the brokers as host:port")
+    };
+    let replication = if args.kafka_single_broker {
+        Replication::SingleBroker
+    } else {
+        Replication::Three
+    };
     let settings = KafkaSettings {
         brokers: brokers.clone(),
         topic_prefix: args.kafka_prefix.clone(),

@@ -86,7 +86,12 @@ pub enum UserCommand {
 #[derive(Debug, Clone, Args)]
 pub struct DataArgs {
     /// The data directory.
-    #[arg(long, env = "HOLDFAST_DATA", value_name = "DIR", default_value = "./holdfast-data")]
+    #[arg(
+        long,
+        env = "HOLDFAST_DATA",
+        value_name = "DIR",
+        default_value = "./holdfast-data"
+    )]
     pub data: PathBuf,
 }
 
@@ -106,7 +111,12 @@ fn currency(text: &str) -> Result<Currency, String> {
 #[derive(Debug, Clone, Args)]
 pub struct RedisArgs {
     /// Redis 7 or later, or Valkey: redis://[:password@]host:port[/db].
-    #[arg(long, env = "HOLDFAST_REDIS", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "HOLDFAST_REDIS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub redis: Option<Hidden>,
     /// Stands in the name of every key, so that shops can share a Redis.
     #[arg(long, env = "HOLDFAST_REDIS_NAMESPACE", default_value = "holdfast")]
@@ -117,7 +127,12 @@ pub struct RedisArgs {
 #[derive(Debug, Clone, Args)]
 pub struct KafkaArgs {
     /// Kafka brokers: host:port, separated by commas.
-    #[arg(long, env = "HOLDFAST_KAFKA", value_name = "BROKERS", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "HOLDFAST_KAFKA",
+        value_name = "BROKERS",
+        hide_env_values = true
+    )]
     pub kafka: Option<String>,
     /// Accept a Kafka of one broker: what it acknowledged is as durable as its disk.
     #[arg(long, env = "HOLDFAST_KAFKA_SINGLE_BROKER")]
@@ -140,7 +155,12 @@ pub struct KafkaArgs {
 #[derive(Debug, Clone, Args)]
 pub struct MysqlArgs {
     /// MySQL 8.4 or later, or MariaDB 10.11 or later: mysql://user:password@host:port/database.
-    #[arg(long, env = "HOLDFAST_MYSQL", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "HOLDFAST_MYSQL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub mysql: Option<Hidden>,
     /// Connections that queries share.
     #[arg(long, env = "HOLDFAST_MYSQL_CONNECTIONS", default_value_t = 10)]
@@ -160,7 +180,12 @@ pub struct KeyArgs {
     pub jwt_key_file: Option<PathBuf>,
     /// A further public key that tokens are accepted from (PEM), so that keys rotate; may be
     /// given again.
-    #[arg(long, env = "HOLDFAST_JWT_PUBLIC_KEY_FILE", value_name = "FILE", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "HOLDFAST_JWT_PUBLIC_KEY_FILE",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
     pub jwt_public_key_file: Vec<PathBuf>,
 }
 
@@ -168,13 +193,28 @@ pub struct KeyArgs {
 #[derive(Debug, Clone, Args)]
 pub struct HttpArgs {
     /// Where to listen.
-    #[arg(long, env = "HOLDFAST_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "HOLDFAST_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
     pub listen: SocketAddr,
     /// An origin whose scripts may use the API (CORS); may be given again; * is every one.
-    #[arg(long, env = "HOLDFAST_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "HOLDFAST_CORS_ORIGINS",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
     pub cors_origin: Vec<String>,
     /// A proxy whose X-Forwarded-For is believed; may be given again.
-    #[arg(long, env = "HOLDFAST_TRUSTED_PROXIES", value_name = "ADDRESS", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "HOLDFAST_TRUSTED_PROXIES",
+        value_name = "ADDRESS",
+        value_delimiter = ','
+    )]
     pub trusted_proxies: Vec<IpAddr>,
     /// Seconds that a connection may take to send a request's head, and may be idle.
     #[arg(long, env = "HOLDFAST_HEAD_TIMEOUT_SECONDS", default_value_t = 25)]
@@ -412,7 +452,9 @@ pub enum Place {
 pub fn place(redis: &RedisArgs, kafka: &KafkaArgs, mysql: &MysqlArgs) -> Result<Place> {
     match (&redis.redis, &kafka.kafka, &mysql.mysql) {
         (None, None, None) if kafka.kafka_single_broker => {
-            bail!("--kafka-single-broker was given without --kafka; give --redis, --kafka and --mysql, or none of them")
+            bail!(
+                "--kafka-single-broker was given without --kafka; give --redis, --kafka and --mysql, or none of them"
+            )
         }
         (None, None, None) => Ok(Place::Embedded),
         (Some(redis), Some(kafka), Some(mysql)) => Ok(Place::Services {
@@ -426,8 +468,11 @@ pub fn place(redis: &RedisArgs, kafka: &KafkaArgs, mysql: &MysqlArgs) -> Result<
                 (kafka.is_none(), "--kafka"),
                 (mysql.is_none(), "--mysql"),
             ];
-            let missing: Vec<_> =
-                missing.into_iter().filter(|(missing, _)| *missing).map(|(_, name)| name).collect();
+            let missing: Vec<_> = missing
+                .into_iter()
+                .filter(|(missing, _)| *missing)
+                .map(|(_, name)| name)
+                .collect();
             bail!(
                 "{} missing: give --redis, --kafka and --mysql together to run on services, or none of them to run embedded",
                 match missing.as_slice() {
@@ -466,7 +511,15 @@ mod tests {
     fn some_services_without_the_others_are_refused_by_name() {
         let cli = Cli::try_parse_from(["holdfast", "--redis", "redis://:marked@h"]).unwrap();
         let error = place(&cli.serve.redis, &cli.serve.kafka, &cli.serve.mysql).unwrap_err();
-        assert!(error.to_string().starts_with("--kafka and --mysql are missing"), "{error}");
-        assert!(!format!("{cli:?}").contains("marked"), "a secret is never printed");
+        assert!(
+            error
+                .to_string()
+                .starts_with("--kafka and --mysql are missing"),
+            "{error}"
+        );
+        assert!(
+            !format!("{cli:?}").contains("marked"),
+            "a secret is never printed"
+        );
     }
 }

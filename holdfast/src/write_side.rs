@@ -49,8 +49,14 @@ impl WriteSide {
         command_api::completion::start(&committer);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let passwords = Passwords::new(cores.div_ceil(2), PASSWORDS_QUEUED);
-        let personal = Personal { secrets: Arc::clone(secrets), passwords };
-        Self { log, commands: Commands::new(committer, personal) }
+        let personal = Personal {
+            secrets: Arc::clone(secrets),
+            passwords,
+        };
+        Self {
+            log,
+            commands: Commands::new(committer, personal),
+        }
     }
 
     /// Waits for the first epoch and gives the log's id.
@@ -61,7 +67,9 @@ impl WriteSide {
         let keeper = self.commands.committer().keeper();
         let mut state = keeper.state();
         let opened = state.wait_for(|state| matches!(state, EpochState::Open(_)));
-        let opened = tokio::time::timeout(FIRST_EPOCH_WITHIN, opened).await.is_ok();
+        let opened = tokio::time::timeout(FIRST_EPOCH_WITHIN, opened)
+            .await
+            .is_ok();
         let log_id = keeper.history().borrow().log_id();
         match (log_id, opened) {
             (Some(id), true) => Ok(id),
@@ -80,7 +88,11 @@ impl WriteSide {
             async move {
                 match &*committer.keeper().state().borrow() {
                     EpochState::Open(epoch) => Ok(format!("epoch {} is open", epoch.number())),
-                    EpochState::Recovering { reason, folded, total } => {
+                    EpochState::Recovering {
+                        reason,
+                        folded,
+                        total,
+                    } => {
                         let percent = (folded * 100).checked_div(*total).unwrap_or(0).min(100);
                         Err(format!("recovering, {percent} % ({reason})"))
                     }
@@ -112,7 +124,9 @@ impl WriteSide {
     pub async fn finish(&self, at_most: Duration) {
         let drained = tokio::time::timeout(at_most, self.commands.committer().drain()).await;
         if drained.is_err() {
-            tracing::warn!("commands are still under way; another node or the next start completes them");
+            tracing::warn!(
+                "commands are still under way; another node or the next start completes them"
+            );
         }
         self.log.flush(Duration::from_secs(2)).await;
     }
