@@ -1,0 +1,125 @@
+//! What stands beside the log and is compared with it: plain data, whoever read it.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::place::{Partition, Place};
+
+/// What the log is compared with, and how.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// What clients were told was done.
+    pub acknowledged: Option<Vec<Acknowledged>>,
+    /// A dump of the read models, all of one moment.
+    pub read_models: Option<ReadModelRows>,
+    /// A dump of the gate's figures, taken while nothing was decided or pending.
+    pub gate: Option<Vec<GateItem>>,
+    /// For a log that grows while it is read: the next offset of every partition, all taken
+    /// before the ends up to which it is then read. See [`Horizon`].
+    pub horizon: Horizon,
+    /// How long successes are remembered under their key: the setting of the servers.
+    pub key_retention: Duration,
+    /// How many differences of each check are told.
+    pub differences_max: usize,
+}
+
+impl Default for Evidence {
+    /// Nothing beside the log; keys are remembered for 7 days; 10 differences are told.
+    fn default() -> Self {
+        Self {
+            acknowledged: None,
+            read_models: None,
+            gate: None,
+            horizon: Horizon::default(),
+            key_retention: Duration::from_secs(7 * 24 * 3600),
+            differences_max: 10,
+        }
+    }
+}
+
+/// How far the log had been when the reading of its ends began.
+///
+/// Ends are asked partition by partition, so an end that is asked later may have a record that
+/// rests on one behind an end that was asked earlier: units taken without the supply that they
+/// were taken from. Therefore the ends are asked twice: what takes units counts up to the first
+/// round, what gives them up to the second. Every taking of the first round rests on givings that
+/// stood in the log before it was decided, hence before the second round; a promise that holds is
+/// never called broken.
+#[derive(Debug, Clone, Default)]
+pub struct Horizon(pub Vec<(Partition, u64)>);
+
+impl Horizon {
+    /// Whether an entry was there in the first round. A partition that is not named was read to
+    /// its end while nobody wrote.
+    pub(crate) fn has(&self, place: Place) -> bool {
+        let end = self.0.iter().find(|(of, _)| *of == place.partition);
+        end.is_none_or(|(_, end)| place.offset < *end)
+    }
+}
+
+/// Something that a client was told was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// The record of this id.
+    Record(Uuid),
+    /// The order of this id was placed.
+    Order(Uuid),
+}
+
+/// The read models' rows and how much of the log they claim to have seen.
+#[derive(Debug, Clone, Default)]
+pub struct ReadModelRows {
+    /// One per partition; a partition without one was not read.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Every order.
+    pub orders: Vec<OrderRow>,
+    /// Every item, stubs included.
+    pub items: Vec<ItemRow>,
+}
+
+/// How far a partition is in the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The partition.
+    pub partition: Partition,
+    /// Everything before this offset is in the rows.
+    pub next_offset: u64,
+    /// The highest fence before it.
+    pub highest_fence: u64,
+}
+
+/// An order's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderRow {
+    /// Its id.
+    pub id: Uuid,
+    /// `placed` or `cancelled`.
+    pub status: String,
+    /// Its total in minor units.
+    pub total: i64,
+}
+
+/// An item's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemRow {
+    /// Its SKU.
+    pub sku: String,
+    /// Units supplied.
+    pub supplied: i64,
+    /// Units held by orders.
+    pub held: i64,
+    /// Units sold.
+    pub sold: i64,
+}
+
+/// A SKU's figures in the gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateItem {
+    /// The SKU.
+    pub sku: String,
+    /// Units that can be ordered.
+    pub available: i64,
+    /// Units supplied.
+    pub supplied: i64,
+}

@@ -1,0 +1,8 @@
+//! Every check goes red for its own fault, and no other does.
+
+mod comparisons;
+mod effects;
+mod log;
+mod shop;
+mod stock;
+mod table;
