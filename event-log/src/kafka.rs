@@ -49,7 +49,6 @@ const MESSAGE_OVERHEAD_BYTES: usize = 1_024;
 
 /// The log in Kafka topics.
 pub struct KafkaLog {
-    // Stopped first: it uses the others.
     _watch: Watch,
     reader: Reader,
     producer: Arc<Producer>,
@@ -79,7 +78,7 @@ impl KafkaLog {
         let config = cluster.settings().producer(cluster.message_bytes_max());
         let producer = Arc::new(Producer::new(config)?);
         let reader = Reader::start(Arc::clone(&cluster))?;
-        let watch = Watch::start(Arc::clone(&cluster), Arc::clone(&producer))?;
+        let watch = Watch::start(Arc::clone(&cluster), &producer)?;
         Ok(Self {
             _watch: watch,
             reader,

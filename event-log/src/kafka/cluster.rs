@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
@@ -27,6 +27,8 @@ use crate::{Extent, LogError};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const CREATED_WITHIN: Duration = Duration::from_secs(30);
+/// A topic that so many looks in a row did not find is gone.
+const MISSED_MAX: u32 = 3;
 
 /// The topics and the client that asks for them.
 pub(super) struct Cluster {
@@ -38,6 +40,8 @@ pub(super) struct Cluster {
     message_bytes_max: usize,
     /// Why this is not the log that was opened; never taken back.
     replaced: OnceLock<String>,
+    /// How many looks in a row found a topic missing.
+    missed: AtomicU32,
 }
 
 impl Cluster {
@@ -52,6 +56,7 @@ impl Cluster {
             layout: Layout::uniform(0),
             message_bytes_max: 0,
             replaced: OnceLock::new(),
+            missed: AtomicU32::new(0),
         };
         let mut described = cluster.describe()?;
         if described.len() < Topic::ALL.len() {
@@ -94,30 +99,31 @@ impl Cluster {
     /// The sentence about a topic that was replaced; or no answer.
     pub(super) fn look(&self) -> Result<(), LogError> {
         native::serve_logs(self.admin.inner());
-        let described = self.describe()?;
-        for (topic, opened) in &self.opened {
-            let name = &opened.name;
-            let changed = match described.get(topic) {
-                Some(now) if now.id == opened.id => continue,
-                Some(_) => "was deleted and made again",
-                None => "was deleted",
-            };
-            let _ = self.replaced.set(format!(
-                "Topic {name} {changed} while this process used it, so that records are missing; \
-                 restore the cluster from a backup, or start with an empty log by another topic \
-                 prefix."
-            ));
+        self.compare(&self.describe()?)
+    }
+
+    fn compare(&self, described: &BTreeMap<Topic, Described>) -> Result<(), LogError> {
+        let id = |topic: &Topic| described.get(topic).map(|now| now.id);
+        let differs = |(topic, opened): &(&Topic, &Described)| id(topic) != Some(opened.id);
+        let Some((topic, Described { name, .. })) = self.opened.iter().find(differs) else {
+            self.missed.store(0, Ordering::Relaxed);
+            return self.replaced().map_or(Ok(()), |sentence| {
+                Err(LogError::Misconfigured(sentence.to_owned()))
+            });
+        };
+        let sentence = topics::replaced(name);
+        // Another id is certain. That a topic is missing may be a broker that knows little yet.
+        let missed = self.missed.fetch_add(1, Ordering::Relaxed) + 1;
+        if id(topic).is_some() || missed >= MISSED_MAX {
+            let _ = self.replaced.set(sentence.clone());
         }
-        match self.replaced() {
-            Some(sentence) => Err(LogError::Misconfigured(sentence.to_owned())),
-            None => Ok(()),
-        }
+        Err(LogError::Misconfigured(sentence))
     }
 
     /// Looks at ids, counts and settings.
     pub(super) fn probe(&self) -> Result<(), LogError> {
-        self.look()?;
         let described = self.describe()?;
+        self.compare(&described)?;
         for (topic, opened) in &self.opened {
             let now = described.get(topic).map_or(0, |now| now.partitions);
             if now != opened.partitions {

@@ -366,3 +366,11 @@ fn text(message: *const c_char) -> String {
         .to_string_lossy()
         .into_owned()
 }
+
+/// Lets a client fail for good, as a sequence gap would.
+#[cfg(test)]
+pub(super) fn fail_for_good<C: rdkafka::ClientContext>(client: &Client<C>) {
+    let code = ffi::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    // SAFETY: the client is alive, the reason ends with NUL and is copied.
+    unsafe { ffi::rd_kafka_test_fatal_error(client.native_ptr(), code, c"a test".as_ptr()) };
+}

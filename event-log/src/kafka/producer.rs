@@ -172,7 +172,51 @@ fn refused_for_good(error: &KafkaError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use record::Topic;
+
     use super::*;
+    use crate::conformance::{Heard, entry, hear};
+    use crate::kafka::{KafkaSettings, native};
+
+    /// Nobody listens at this broker, so that everything stays in the queue.
+    #[tokio::test]
+    async fn a_producer_that_failed_for_good_is_replaced_and_tells_what_is_unfinished() {
+        let nobody = KafkaSettings {
+            brokers: "127.0.0.1:1".to_owned(),
+            ..KafkaSettings::default()
+        };
+        let producer = Producer::new(nobody.producer(1_000_000)).unwrap();
+        let (deliveries, mut heard) = Heard::channel();
+        let partition = Partition {
+            topic: Topic::Orders,
+            number: 0,
+        };
+        let append = || {
+            let entry = entry(partition, "k", "1");
+            let id = entry.id;
+            producer.append(&[entry], &deliveries, |_| "orders".to_owned());
+            id
+        };
+        let before = append();
+        native::fail_for_good(producer.current.read().client());
+        let after = append();
+        let told = hear(&mut heard, 1).await.remove(0);
+        assert_eq!(told.id, before);
+        assert!(
+            matches!(told.outcome, Err(AppendFailure::Unknown(_))),
+            "{told:?}"
+        );
+        assert!(producer.current.read().client().fatal_error().is_none());
+
+        drop((producer, deliveries));
+        let told = hear(&mut heard, 1).await.remove(0);
+        assert_eq!(told.id, after);
+        assert!(
+            matches!(told.outcome, Err(AppendFailure::Unknown(_))),
+            "{told:?}"
+        );
+        assert!(heard.recv().await.is_none(), "each is told once");
+    }
 
     #[test]
     fn only_what_was_not_taken_is_known_not_to_stand_in_the_log() {

@@ -13,6 +13,9 @@ use super::settings::{KafkaSettings, Replication};
 
 /// How long an erased key may still stand in the compacted topic: a day.
 const COMPACTION_LAG_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// How long it has to be visible that a key was erased: ten years. A projector that was away for
+/// longer than this would keep erased keys; Kafka's default is a day.
+const TOMBSTONE_MS_MIN: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 /// What a producer and a topic take by default.
 const MESSAGE_BYTES_MAX: usize = 1_000_000;
 
@@ -73,6 +76,12 @@ fn wanted(topic: Topic, replication: Replication) -> Vec<Wanted> {
                 &COMPACTION_LAG_MS_MAX.to_string(),
                 at_most,
                 "erased keys would stay readable",
+            ),
+            setting(
+                "delete.retention.ms",
+                &TOMBSTONE_MS_MIN.to_string(),
+                at_least,
+                "a projector that was away would keep erased keys",
             ),
         ]);
     } else {
@@ -185,6 +194,15 @@ pub(super) fn missing(name: &str, witness: &str) -> String {
     format!(
         "Topic {name} does not exist although {witness} has records: it was deleted; restore it \
          from a backup of the whole cluster, or start with an empty log by another topic prefix."
+    )
+}
+
+/// Says that a topic is another one than the one that was opened.
+pub(super) fn replaced(name: &str) -> String {
+    format!(
+        "Topic {name} was deleted, or deleted and made again, while this process used it, so that \
+         records are missing; restore it from a backup of the whole cluster, or start with an \
+         empty log by another topic prefix."
     )
 }
 

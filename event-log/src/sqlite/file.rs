@@ -106,8 +106,8 @@ impl LogFile {
         };
         if self.wal_bytes() > 0 {
             return Err(LogError::Misconfigured(format!(
-                "{path} was not closed in order and this user may not write beside it ({error}); \
-                 read it as the user of the server, or start and stop the server once."
+                "{path} has a write-ahead file that this user cannot use ({error}): a server runs or \
+                 was not stopped in order; run this as the user of the server."
             )));
         }
         self.immutable = true;

@@ -292,3 +292,103 @@ fn acknowledge(group: &[Appended], offsets: &[u64]) {
 fn records(group: &[Appended]) -> usize {
     group.iter().map(|appended| appended.entries.len()).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::conformance::{Delivery, Heard, entry};
+
+    struct Fixture {
+        writer: Writer,
+        _directory: TempDir,
+    }
+
+    const ORDERS: record::Partition = record::Partition {
+        topic: Topic::Orders,
+        number: 0,
+    };
+
+    fn fixture() -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let file = LogFile::in_directory(directory.path());
+        let connection = file.create_or_open().unwrap();
+        let recent = Arc::new(Recent::new(1 << 20, [0; Topic::ALL.len()]));
+        let (nudge, _) = checkpoint::channel();
+        let settings = SqliteSettings::default();
+        let queued = Arc::default();
+        let writer = Writer::new(file, connection, recent, queued, nudge, &settings).unwrap();
+        Fixture {
+            writer,
+            _directory: directory,
+        }
+    }
+
+    impl Fixture {
+        fn append(&mut self, payload: &str) -> Vec<Delivery> {
+            let (deliveries, mut heard) = Heard::channel();
+            let entries = vec![entry(ORDERS, "k", payload.to_owned()); 2];
+            self.writer.commit(vec![Appended {
+                entries,
+                deliveries,
+            }]);
+            std::iter::from_fn(|| heard.try_recv().ok()).collect()
+        }
+
+        fn end(&self) -> u64 {
+            self.writer.recent.ends()[index(Topic::Orders)]
+        }
+
+        fn run(&self, sql: &str) {
+            let connection = self.writer.connection.as_ref().unwrap();
+            connection.execute_batch(sql).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_the_log_goes_on_when_there_is_space() {
+        let mut log = fixture();
+        log.append("first");
+        log.run("PRAGMA max_page_count = 1");
+        let told = log.append(&"x".repeat(100_000));
+        assert_eq!(told.len(), 2);
+        for delivery in told {
+            assert!(
+                matches!(delivery.outcome, Err(AppendFailure::NotStarted(_))),
+                "{delivery:?}"
+            );
+        }
+        assert_eq!(log.end(), 2, "nothing of it is shown");
+        assert!(log.writer.trouble.is_some());
+        log.run("PRAGMA max_page_count = 1000000");
+        assert_eq!(log.writer.probe(), Ok(()));
+        let told = log.append(&"x".repeat(100_000));
+        let offsets: Vec<_> = told.into_iter().map(|delivery| delivery.outcome).collect();
+        assert_eq!(offsets, [Ok(Some(2)), Ok(Some(3))]);
+    }
+
+    #[test]
+    fn a_failed_commit_is_unknown_and_the_file_is_read_again() {
+        let mut log = fixture();
+        // A violation that is found by the commit, as a failed sync would be.
+        log.run(
+            "CREATE TABLE other (reference REFERENCES meta DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER fail AFTER INSERT ON orders
+             BEGIN INSERT INTO other VALUES ('nothing'); END",
+        );
+        for delivery in log.append("lost") {
+            assert!(
+                matches!(delivery.outcome, Err(AppendFailure::Unknown(_))),
+                "{delivery:?}"
+            );
+        }
+        assert_eq!(log.end(), 0);
+        let repaired = Connection::open(log.writer.file.path()).unwrap();
+        repaired.execute_batch("DROP TRIGGER fail").unwrap();
+        let told = log.append("kept");
+        let offsets: Vec<_> = told.into_iter().map(|delivery| delivery.outcome).collect();
+        assert_eq!(offsets, [Ok(Some(0)), Ok(Some(1))]);
+        assert_eq!(log.end(), 2);
+    }
+}

@@ -232,3 +232,27 @@ async fn an_erased_key_is_gone_from_the_file() {
     );
     assert!(holds(b"secret-of-b"));
 }
+
+/// Where this user may write nothing (other than root, who always may), SQLite cannot make its
+/// side files.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_stopped_directory_can_be_read_by_who_may_only_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let Fixture { directory, log } = open().await;
+    append(&*log, vec![entry(ORDERS, "k", "kept")]).await;
+    drop(log);
+    let path = directory.path().join("log.sqlite");
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(&path, 0o444);
+    set(directory.path(), 0o555);
+    let reader = SqliteLog::open_read_only(directory.path()).unwrap();
+    let mut tail = reader.tail(vec![START]).await.unwrap();
+    assert_eq!(payloads(read(&mut tail, 1).await), ["kept"]);
+    drop((tail, reader));
+    set(directory.path(), 0o755);
+    set(&path, 0o644);
+    SqliteLog::open(directory.path(), SqliteSettings::default()).expect("the server starts again");
+}
