@@ -7,8 +7,8 @@ use command_api::commands::passwords::Passwords;
 use command_api::commands::users::Personal;
 use command_api::commands::{Commands, Outcome};
 use command_api::commit::{CommitError, Committer, Request};
-use command_api::gate::Refusal;
 use command_api::gate::memory::MemoryGate;
+use command_api::gate::{Gate, Refusal};
 use command_api::settings::Settings;
 use domain::ids::UserId;
 use domain::inventory::MovementReason;
@@ -32,10 +32,16 @@ pub(crate) struct Node {
 impl Node {
     fn start(directory: &std::path::Path, secrets: &Arc<Secrets>) -> Self {
         let log = SqliteLog::open(directory, SqliteSettings::default()).unwrap();
-        let log: Arc<dyn EventLog> = Arc::new(log);
+        Self::over(Arc::new(MemoryGate::new(1000)), Arc::new(log), secrets)
+    }
+
+    pub(crate) fn over(
+        gate: Arc<dyn Gate>,
+        log: Arc<dyn EventLog>,
+        secrets: &Arc<Secrets>,
+    ) -> Self {
         let currency = Currency::parse("EUR").unwrap();
         let settings = Settings::new(currency, secrets.check_value());
-        let gate = Arc::new(MemoryGate::new(1000));
         let committer = Committer::new(
             gate,
             log,
@@ -53,7 +59,7 @@ impl Node {
         }
     }
 
-    async fn stock(&self, name: &str, units: i64) {
+    pub(crate) async fn stock(&self, name: &str, units: i64) {
         let price = Money::price(1999, Currency::parse("EUR").unwrap()).unwrap();
         let name_of = Name::parse("Lamp").unwrap();
         self.commands
@@ -68,7 +74,7 @@ impl Node {
             .unwrap();
     }
 
-    async fn order(
+    pub(crate) async fn order(
         &self,
         key: Option<&str>,
         lines: &[(&str, i64)],
@@ -83,15 +89,15 @@ impl Node {
     }
 }
 
-fn sku(name: &str) -> Sku {
+pub(crate) fn sku(name: &str) -> Sku {
     Sku::parse(name).unwrap()
 }
 
-fn user() -> UserId {
+pub(crate) fn user() -> UserId {
     UserId(Uuid::from_u128(7))
 }
 
-fn request(key: Option<&str>) -> Request {
+pub(crate) fn request(key: Option<&str>) -> Request {
     Request {
         actor: Actor::User {
             id: user(),
@@ -106,7 +112,7 @@ fn request(key: Option<&str>) -> Request {
     }
 }
 
-fn refusal(result: Result<Outcome<ExistingOrder>, CommitError>) -> Refusal {
+pub(crate) fn refusal(result: Result<Outcome<ExistingOrder>, CommitError>) -> Refusal {
     match result {
         Err(CommitError::Refused { refusal, .. }) => refusal,
         other => panic!("{other:?}"),
