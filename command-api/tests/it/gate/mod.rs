@@ -1,4 +1,5 @@
 //! The gates: one suite for both, and what only a real Redis can show.
 
+mod histories;
 mod memory;
 mod redis;

@@ -1,13 +1,18 @@
 //! The contract, kept by the gate in Redis, and what only a real server can show.
 
+mod closed;
+mod connecting;
+mod server;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use command_api::gate::Gate;
+use command_api::gate::conformance::fixture::sku;
 use command_api::gate::redis::{RedisGate, RedisSettings};
+use command_api::gate::{Gate, Look};
 
 /// A namespace of its own on the server that all tests share.
-fn open(entries_per_generation: u64) -> Arc<dyn Gate> {
+pub(crate) fn open(entries_per_generation: u64) -> Arc<dyn Gate> {
     let url = environment("HOLDFAST_TEST_REDIS");
     let settings = RedisSettings {
         entries_per_generation,
@@ -24,6 +29,10 @@ fn settings(url: &str) -> RedisSettings {
         response_timeout: Duration::from_secs(30),
         entries_per_generation: command_api::gate::ENTRIES_PER_GENERATION,
     }
+}
+
+fn item_look() -> Look {
+    Look::Item(sku("A"))
 }
 
 fn environment(name: &str) -> String {

@@ -1,0 +1,233 @@
+//! A server that lost data, or may have, never decides again in the same epoch (T32, F5, F6).
+
+use std::sync::Arc;
+
+use command_api::gate::conformance::epochs::assert_closed;
+use command_api::gate::conformance::fixture::*;
+use command_api::gate::{Gate, GateError, Settled};
+
+use super::server::Server;
+
+async fn shop(server: &Server) -> Shop {
+    let gate: Arc<dyn Gate> = Arc::new(server.gate().expect("its URL can be read"));
+    Shop::with(gate, item("A", 5)).await
+}
+
+/// The epoch is closed, and the next one is a rebuild away.
+async fn assert_over(shop: &Shop) {
+    assert_closed(&*shop.gate, &shop.current).await;
+    let next = open_epoch(&*shop.gate, EPOCH + 1, item("A", 5))
+        .await
+        .expect("it is higher");
+    let reply = shop
+        .gate
+        .decide(&next, &[place(1, &[("A", 5)])])
+        .await
+        .expect("it is open");
+    assert_eq!(reply.answers, [accepted(1, &[("A", 0, 5)])]);
+}
+
+#[tokio::test]
+async fn a_flushed_server_is_closed() {
+    let server = Server::start(&[]);
+    let shop = shop(&server).await;
+    server.order("FLUSHALL");
+    assert_over(&shop).await;
+}
+
+#[tokio::test]
+async fn a_server_without_scripts_is_closed() {
+    let server = Server::start(&[]);
+    let shop = shop(&server).await;
+    server.order("SCRIPT FLUSH");
+    assert_over(&shop).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_restarted_empty_is_closed() {
+    let mut server = Server::start(&[]);
+    let shop = shop(&server).await;
+    server.kill();
+    server.start_again();
+    wait_for_the_new_connection(&shop).await;
+    assert_over(&shop).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_restarted_with_its_data_is_closed() {
+    let mut server = Server::start(&[]);
+    let shop = shop(&server).await;
+    server.order("SAVE");
+    shop.commit(&place(1, &[("A", 3)])).await;
+    server.kill();
+    server.start_again();
+    wait_for_the_new_connection(&shop).await;
+    assert!(
+        shop.gate.current().await.expect("it answers").is_some(),
+        "it kept its data"
+    );
+    assert_over(&shop).await;
+}
+
+/// What is sent before the client sees the end of the old connection may have run.
+async fn wait_for_the_new_connection(shop: &Shop) {
+    while let Err(GateError::Unanswered(_)) = shop.gate.tail_starts(&shop.current).await {}
+    while let Err(GateError::Unanswered(_)) = shop.gate.settle(&shop.current, &[], &[]).await {}
+}
+
+#[tokio::test]
+async fn a_master_with_another_replication_id_is_closed() {
+    let server = Server::start(&[]);
+    let shop = shop(&server).await;
+    server.order("DEBUG CHANGE-REPL-ID");
+    assert_over(&shop).await;
+}
+
+#[tokio::test]
+async fn an_epoch_without_its_marker_is_closed() {
+    let server = Server::start(&[]);
+    let shop = shop(&server).await;
+    server.order(&format!("DEL {}", server.key("marker")));
+    assert_over(&shop).await;
+}
+
+#[tokio::test]
+async fn a_demoted_master_is_closed_and_stays_closed_when_it_comes_back() {
+    let (server, other) = (Server::start(&[]), Server::start(&[]));
+    let shop = shop(&server).await;
+    server.order(&format!("REPLICAOF 127.0.0.1 {}", other.port()));
+    assert_closed(&*shop.gate, &shop.current).await;
+    let rebuild = shop.gate.begin_rebuild(EPOCH + 1).await.err();
+    assert!(matches!(rebuild, Some(GateError::Closed(_))), "{rebuild:?}");
+    assert!(matches!(shop.gate.probe().await, Err(GateError::Closed(_))));
+    server.order("REPLICAOF NO ONE");
+    assert_over(&shop).await;
+}
+
+/// It has the data, perhaps not all of it, and never the scripts.
+#[tokio::test]
+async fn a_promoted_replica_is_closed() {
+    let (master, replica) = (Server::start(&[]), Server::start(&[]));
+    let shop = shop(&master).await;
+    replica.order(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
+    // A first replica changes the replication id: safe, a rebuild.
+    while !replica
+        .ask::<String>("INFO replication")
+        .contains("master_link_status:up")
+    {}
+    let next = open_epoch(&*shop.gate, EPOCH + 1, item("A", 5))
+        .await
+        .expect("it is higher");
+    while master.ask::<i64>("WAIT 1 1000") < 1 {}
+    replica.order("REPLICAOF NO ONE");
+    // The same namespace, seen on the other server.
+    let key = replica.key(&format!("{}:items", EPOCH + 1));
+    let namespace = key
+        .trim_start_matches('{')
+        .split('}')
+        .next()
+        .expect("it has one");
+    let promoted = super::RedisGate::new(&super::RedisSettings {
+        namespace: namespace.to_owned(),
+        ..super::settings(&replica.url())
+    })
+    .expect("its URL can be read");
+    assert_eq!(
+        promoted.current().await.map(|current| current.is_some()),
+        Ok(true)
+    );
+    assert_closed(&promoted, &next).await;
+}
+
+#[tokio::test]
+async fn a_deleted_value_is_damage_and_never_an_unknown_sku() {
+    let server = Server::start(&[]);
+    let shop = shop(&server).await;
+    let key = server.key("items");
+    assert_eq!(server.ask::<i64>(&format!("HDEL {key} A")), 1);
+    for command in [place(1, &[("A", 1)]), movement(2, "A", 1)] {
+        let answer = shop.gate.decide(&shop.current, &[command]).await;
+        assert!(matches!(answer, Err(GateError::Damaged(_))), "{answer:?}");
+    }
+    let looked = shop.gate.load(&shop.current, &[super::item_look()]).await;
+    assert!(matches!(looked, Err(GateError::Damaged(_))), "{looked:?}");
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_read_is_damage() {
+    let server = Server::start(&[]);
+    let shop = shop(&server).await;
+    let key = server.key("items");
+    for broken in ["5", "5|5|A|1", "x|5|A|1|{}", "5|5|A|1|not-json"] {
+        server.order(&format!("HSET {key} A {broken}"));
+        let looked = shop.gate.load(&shop.current, &[super::item_look()]).await;
+        assert!(matches!(looked, Err(GateError::Damaged(_))), "{looked:?}");
+    }
+    server.order(&format!("DEL {key}"));
+    server.order(&format!("SET {key} x"));
+    let answer = shop
+        .gate
+        .decide(&shop.current, &[place(1, &[("A", 1)])])
+        .await;
+    assert!(matches!(answer, Err(GateError::Damaged(_))), "{answer:?}");
+}
+
+/// A command that is damaged changes nothing, nor does any other of its call.
+#[tokio::test]
+async fn a_call_that_finds_damage_writes_nothing() {
+    let server = Server::start(&[]);
+    let gate: Arc<dyn Gate> = Arc::new(server.gate().expect("its URL can be read"));
+    let shop = Shop::with(gate, [item("A", 5), item("B", 5)].concat()).await;
+    let key = server.key("items");
+    server.order(&format!("HDEL {key} B"));
+    let call = [place(1, &[("A", 1)]), place(2, &[("B", 1)])];
+    let answer = shop.gate.decide(&shop.current, &call).await;
+    assert!(matches!(answer, Err(GateError::Damaged(_))), "{answer:?}");
+    assert_eq!(shop.available().await, 5);
+    assert_eq!(shop.gate.pending(&shop.current, None).await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn a_full_server_drains_but_decides_nothing() {
+    let server = Server::start(&[]);
+    let shop = shop(&server).await;
+    let order = place(1, &[("A", 1)]);
+    shop.decide(&order).await;
+    server.order("CONFIG SET maxmemory 1000");
+    let answer = shop
+        .gate
+        .decide(&shop.current, &[place(2, &[("A", 1)])])
+        .await;
+    assert!(matches!(answer, Err(GateError::NotRun(_))), "{answer:?}");
+    assert_eq!(shop.settle(&settling(&order)).await, Settled::Done);
+    assert_eq!(shop.available().await, 4);
+    server.order("CONFIG SET maxmemory 0");
+    assert_eq!(
+        shop.decide(&place(2, &[("A", 1)])).await,
+        accepted(1, &[("A", 3, 5)])
+    );
+}
+
+#[tokio::test]
+async fn a_rebuild_leaves_nothing_of_the_epochs_before() {
+    let server = Server::start(&[]);
+    let shop = shop(&server).await;
+    shop.decide(&keyed(place(1, &[("A", 1)]), "k", "f")).await;
+    // A rebuild that was overtaken, and went on writing.
+    let mut slow = shop.gate.begin_rebuild(EPOCH + 1).await.expect("it begins");
+    let fast = shop.gate.begin_rebuild(EPOCH + 2).await.expect("it begins");
+    slow.write(item("B", 1)).await.expect("it is written");
+    fast.publish([].into()).await.expect("it is higher");
+    open_epoch(&*shop.gate, EPOCH + 3, vec![])
+        .await
+        .expect("it is higher");
+    let mut keys: Vec<String> = server.ask("KEYS *");
+    keys.sort();
+    let (names, epoch) = (["current", "marker", "meta"], format!(":{}:", EPOCH + 3));
+    assert_eq!(keys.len(), names.len(), "{keys:?}");
+    assert!(
+        keys.iter()
+            .all(|key| key.ends_with("current") || key.contains(&epoch)),
+        "{keys:?}"
+    );
+}
