@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{
@@ -176,6 +177,33 @@ impl Database {
                     .collect()
             }
         })
+    }
+
+    /// Shows every row of an answer that may be too large to hold.
+    ///
+    /// # Errors
+    /// When the database does not answer or refuses the statement, and whatever `visit` returns.
+    pub async fn each(
+        &self,
+        sql: impl SqlSafeStr,
+        mut visit: impl FnMut(&Row) -> Result<(), DatabaseError>,
+    ) -> Result<(), DatabaseError> {
+        let query = sqlx::raw_sql(sql);
+        match self {
+            Self::MySql(pool) => {
+                let mut rows = query.fetch(pool);
+                while let Some(row) = rows.try_next().await? {
+                    visit(&Row(Cells::MySql(row)))?;
+                }
+            }
+            Self::Sqlite(pool) => {
+                let mut rows = query.fetch(pool);
+                while let Some(row) = rows.try_next().await? {
+                    visit(&Row(Cells::Sqlite(row)))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Runs statements.

@@ -5,6 +5,7 @@
 //! partitions step by step, [`fold`] applies the reader's rule, [`users`], [`orders`],
 //! [`inventory`] and [`user_keys`] are the projections, [`changes`] is what a batch comes to, and
 //! [`store`] writes it. [`Projectors`] keeps projectors running; [`status`] says how they do.
+//! [`replay`](mod@replay) rebuilds everything beside the live tables, and [`digest`](mod@digest) compares.
 //!
 //! What must stay true:
 //! - Rows and checkpoint move in one transaction; two projectors of one partition are told apart
@@ -14,10 +15,12 @@
 //! - The same log gives the same rows, however it is cut into batches and on whatever store.
 
 mod changes;
+pub mod digest;
 pub mod fold;
 mod inventory;
 mod orders;
 pub mod projector;
+pub mod replay;
 mod running;
 pub mod source;
 pub mod status;
@@ -25,8 +28,10 @@ pub mod store;
 mod user_keys;
 mod users;
 
+pub use digest::{Digest, digest};
 pub use fold::{Mark, StopReason};
 pub use projector::{Progress, Projector, ProjectorError};
+pub use replay::{ReplayError, ReplayProgress, Replayed, replay};
 pub use running::{NeverCaughtUp, Projectors};
 pub use status::PartitionStatus;
 pub use store::{FOLD_VERSION, ReadModels, StoreError};

@@ -113,7 +113,6 @@ impl Projector {
     }
 
     /// The same, but it takes in nothing from these offsets on.
-    #[expect(dead_code, reason = "for the replay")]
     pub(crate) fn until(mut self, ends: BTreeMap<Partition, u64>) -> Self {
         self.until = Some(ends);
         self

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use event_log::EventLog;
 use migrations::schema::SchemaError;
-use record::Partition;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -54,11 +53,11 @@ impl Projectors {
         tasks: usize,
         shutdown: CancellationToken,
     ) -> Self {
-        let (sender, states) = watch::channel(States::new(&partitions(&log)));
+        let (sender, states) = watch::channel(States::new(&source::partitions(&log)));
         let supervision = Supervision {
             log: Arc::clone(&log),
             read_models,
-            tasks: tasks.max(1),
+            tasks,
             states: sender,
             shutdown: shutdown.clone(),
         };
@@ -81,7 +80,7 @@ impl Projectors {
     /// When a partition stands still, or the log does not say where it ends.
     pub async fn caught_up(&self) -> Result<(), NeverCaughtUp> {
         let mut ends = BTreeMap::new();
-        for partition in partitions(&self.log) {
+        for partition in source::partitions(&self.log) {
             let extent = self.log.extent(partition).await;
             let extent = extent.map_err(|error| NeverCaughtUp(sentence(&error)))?;
             ends.insert(partition, extent.end);
@@ -106,18 +105,11 @@ impl Projectors {
     }
 }
 
-/// All that hold what read models are made of.
-fn partitions(log: &Arc<dyn EventLog>) -> Vec<Partition> {
-    let mut partitions = log.layout().partitions_of_record();
-    partitions.push(Partition::USER_KEYS);
-    partitions
-}
-
 async fn measure(
     log: &Arc<dyn EventLog>,
     states: &watch::Receiver<States>,
 ) -> Vec<PartitionStatus> {
-    let extents = partitions(log)
+    let extents = source::partitions(log)
         .into_iter()
         .map(|partition| async move { (partition, log.extent(partition).await.ok()) });
     let extents = futures::future::join_all(extents).await;
@@ -148,7 +140,7 @@ impl Supervision {
             return;
         };
         let mut tasks = JoinSet::new();
-        for partitions in self.dealt() {
+        for partitions in source::dealt(source::partitions(&self.log), self.tasks) {
             let (log, read_models) = (Arc::clone(&self.log), self.read_models.clone());
             let projector = Projector::new(log, read_models, log_id, partitions);
             let (states, shutdown) = (self.states.clone(), self.shutdown.clone());
@@ -196,16 +188,6 @@ impl Supervision {
             }
             () = self.shutdown.cancelled() => Ok(None),
         }
-    }
-
-    /// The partitions, dealt out to the tasks like cards, so that each has some of every topic.
-    fn dealt(&self) -> Vec<Vec<Partition>> {
-        let mut hands = vec![vec![]; self.tasks];
-        for (index, partition) in partitions(&self.log).into_iter().enumerate() {
-            hands[index % self.tasks].push(partition);
-        }
-        hands.retain(|hand| !hand.is_empty());
-        hands
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which log this is: the id of the first claim in `epochs`.
+//! What is projected: which log this is (the id of the first claim in `epochs`) and which of its
+//! partitions hold what read models are made of.
 
 use std::sync::Arc;
 
@@ -23,6 +24,26 @@ pub async fn log_id(log: &Arc<dyn EventLog>) -> Result<Uuid, LogError> {
             return Ok(id);
         }
     }
+}
+
+/// All partitions that read models are made of.
+pub(crate) fn partitions(log: &Arc<dyn EventLog>) -> Vec<Partition> {
+    let mut partitions = log.layout().partitions_of_record();
+    partitions.push(Partition::USER_KEYS);
+    partitions
+}
+
+/// Partitions, dealt out to so many tasks like cards, so that each has some of every topic.
+pub(crate) fn dealt(
+    partitions: impl IntoIterator<Item = Partition>,
+    tasks: usize,
+) -> Vec<Vec<Partition>> {
+    let mut hands = vec![vec![]; tasks.max(1)];
+    for (index, partition) in partitions.into_iter().enumerate() {
+        hands[index % tasks.max(1)].push(partition);
+    }
+    hands.retain(|hand| !hand.is_empty());
+    hands
 }
 
 fn first_claim(batch: &Batch) -> Result<Option<Uuid>, LogError> {

@@ -18,7 +18,7 @@ use migrations::{Database, DatabaseError};
 use record::reader::HighestFence;
 use record::{Partition, Topic};
 use sqlx::{AssertSqlSafe, Executor, Pool};
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 use uuid::Uuid;
 
 use crate::changes::Changes;
@@ -69,8 +69,10 @@ pub enum StoreError {
 pub struct ReadModels {
     pub(crate) database: Database,
     pub(crate) suffix: &'static str,
-    /// Taken for writing while tables are swapped.
-    pub(crate) swap: Arc<RwLock<()>>,
+    /// Taken for writing while nobody of this process may write: see [`crate::replay()`].
+    pub(crate) frozen: Arc<RwLock<()>>,
+    /// Held by a replay in this process.
+    pub(crate) replaying: Arc<Mutex<()>>,
 }
 
 /// A step of a partition's checkpoint.
@@ -81,8 +83,10 @@ pub(crate) struct Advance {
     pub(crate) to: Mark,
 }
 
-/// What is added to the name of a table that is rebuilt beside the live one.
+/// What is added to the names of the tables that queries are answered from.
 pub(crate) const LIVE: &str = "";
+/// What is added to those that are rebuilt beside them.
+pub(crate) const REBUILD: &str = "_rebuild";
 
 impl ReadModels {
     /// The read models in this store, which must be opened for writing.
@@ -90,7 +94,18 @@ impl ReadModels {
         Self {
             database,
             suffix: LIVE,
-            swap: Arc::default(),
+            frozen: Arc::default(),
+            replaying: Arc::default(),
+        }
+    }
+
+    /// The tables that are rebuilt beside these.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            database: self.database.clone(),
+            suffix: REBUILD,
+            frozen: Arc::default(),
+            replaying: Arc::default(),
         }
     }
 
@@ -120,13 +135,10 @@ impl ReadModels {
         for statement in script.into_statements() {
             self.database.execute(AssertSqlSafe(statement)).await?;
         }
-        let suffix = self.suffix;
-        let sql = format!("SELECT log_id, fold_version FROM log_source{suffix} WHERE id = 1");
-        let rows = self.database.select(AssertSqlSafe(sql), &[]).await?;
-        let [row] = rows.as_slice() else {
-            return Err(DatabaseError::Unreadable("log_source is empty".to_owned()).into());
-        };
-        let (stored, fold) = (row.uuid(0)?, row.unsigned(1)?);
+        let (stored, fold) = self
+            .source()
+            .await?
+            .ok_or_else(|| DatabaseError::Unreadable("log_source is empty".to_owned()))?;
         if stored != log_id {
             let found = log_id;
             return Err(StoreError::OtherLog { stored, found });
@@ -135,6 +147,16 @@ impl ReadModels {
             return Err(StoreError::OtherFold { stored: fold });
         }
         Ok(())
+    }
+
+    /// The id of the log that the rows were made from and the version of the fold; `None` before
+    /// the first start.
+    pub(crate) async fn source(&self) -> Result<Option<(Uuid, u64)>, DatabaseError> {
+        let suffix = self.suffix;
+        let sql = format!("SELECT log_id, fold_version FROM log_source{suffix} WHERE id = 1");
+        let rows = self.database.select(AssertSqlSafe(sql), &[]).await?;
+        let read = |row: &migrations::Row| Ok((row.uuid(0)?, row.unsigned(1)?));
+        rows.first().map(read).transpose()
     }
 
     /// Every partition's mark, all of one moment.
@@ -215,7 +237,7 @@ impl ReadModels {
         advance: Advance,
         changes: &Changes,
     ) -> Result<(), StoreError> {
-        let _no_swap = self.swap.read().await;
+        let _not_frozen = self.frozen.read().await;
         let statements = changes.statements(self.dialect(), self.suffix);
         let mut attempt = 1;
         loop {

@@ -23,7 +23,10 @@ macro_rules! on_both_stores {
     };
 }
 
+mod agreement;
 mod fixture;
 mod questions;
+mod replays;
 mod rules;
+mod running;
 mod shop;

@@ -1,0 +1,203 @@
+//! Rebuilds the read models from nothing, beside the live ones, and swaps them.
+//!
+//! The live tables are written and read all the while. When the rebuilt ones have caught up with
+//! them, the live ones are frozen for a moment: their checkpoints are held, so no projector
+//! anywhere can write. The rebuilt ones take in the last records, so that both stand for exactly
+//! the same part of the log and can be compared, and then they change places. A projector that was
+//! writing finds another checkpoint than it left, and goes on from that one; so nothing has to be
+//! stopped.
+//!
+//! All projections are rebuilt together: those of one partition share its checkpoint.
+//!
+//! On MySQL the freeze ends just before the swap, because a statement that renames tables ends the
+//! transaction that holds the checkpoints. What a projector of another process writes in between is
+//! in the log, and is written again to the new tables; a reader may see it a moment later again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use event_log::{EventLog, Extent, LogError};
+use migrations::DatabaseError;
+use migrations::schema::SchemaError;
+use record::Partition;
+use uuid::Uuid;
+
+use crate::digest::{Digest, digest};
+use crate::projector::{Progress, Projector, ProjectorError};
+use crate::source;
+use crate::store::ReadModels;
+
+mod lock;
+mod tables;
+
+use lock::Lock;
+
+/// How many partitions are rebuilt at a time: over two connections rows are written fastest.
+const TASKS: usize = 2;
+
+/// How far a replay is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayProgress {
+    /// Records taken in so far.
+    pub done: u64,
+    /// Of so many, as far as is known yet.
+    pub total: u64,
+}
+
+/// What came of a replay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// How many records were taken in.
+    pub records: u64,
+    /// The fingerprint of the tables that queries are answered from now.
+    pub digest: Digest,
+    /// The tables that differed before. Empty: parity. The rebuilt ones are right, for the log is
+    /// the truth; a difference means that the old ones were damaged or of another fold.
+    pub differences: Vec<&'static str>,
+}
+
+/// Why the read models were not rebuilt. The live ones are as they were.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A record could not be taken in, or the log does not answer.
+    #[error(transparent)]
+    Projector(#[from] ProjectorError),
+    /// The tables could not be made.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The store does not answer.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// Another replay is under way.
+    #[error("another replay of these read models is under way")]
+    Busy,
+}
+
+/// Rebuilds the read models and swaps them for the live ones. The tables stand afterwards where
+/// they stood before; running projectors go on from there.
+///
+/// # Errors
+/// See [`ReplayError`].
+pub async fn replay(
+    log: Arc<dyn EventLog>,
+    live: &ReadModels,
+    progress: impl Fn(ReplayProgress) + Sync,
+) -> Result<Replayed, ReplayError> {
+    migrations::schema::run(live.database()).await?;
+    let log_id = source::log_id(&log).await.map_err(ProjectorError::from)?;
+    let lock = Lock::take(live).await?.ok_or(ReplayError::Busy)?;
+    tables::make(live).await?;
+    let mut replay = Replay {
+        log,
+        log_id,
+        live,
+        rebuilt: live.beside(),
+        lock,
+        progress,
+    };
+    let outcome = replay.run().await;
+    // Also where a freeze is left behind: with the connection goes all that it held.
+    replay.lock.release().await?;
+    if outcome.is_err() {
+        tables::discard(live).await?;
+    }
+    outcome
+}
+
+struct Replay<'a, P> {
+    log: Arc<dyn EventLog>,
+    log_id: Uuid,
+    live: &'a ReadModels,
+    rebuilt: ReadModels,
+    lock: Lock,
+    progress: P,
+}
+
+impl<P: Fn(ReplayProgress) + Sync> Replay<'_, P> {
+    async fn run(&mut self) -> Result<Replayed, ReplayError> {
+        // 1. Up to where the live tables are, while they go on.
+        self.rebuild_until(self.live_ends().await?).await?;
+        tables::make_indexes(self.live).await?;
+        // 2. Up to where they stand still.
+        let _frozen_here = self.live.frozen.write().await;
+        self.lock.freeze_elsewhere().await?;
+        let ends = self.live_ends().await?;
+        let records = ends.values().sum();
+        self.rebuild_until(ends).await?;
+        // 3. The same part of the log: the same rows.
+        let digest = digest(&self.rebuilt).await?;
+        let before = crate::digest::digest(self.live).await?;
+        let differences = digest.differences(&before);
+        if !differences.is_empty() {
+            tracing::warn!(
+                ?differences,
+                "the rebuilt read models differ from the live ones"
+            );
+        }
+        // 4. They change places.
+        self.lock.thaw_elsewhere().await?;
+        tables::swap(self.live).await?;
+        Ok(Replayed {
+            records,
+            digest,
+            differences,
+        })
+    }
+
+    /// Where the live tables stand. Those of another log stand nowhere in this one: then it is
+    /// this one's end.
+    async fn live_ends(&self) -> Result<BTreeMap<Partition, u64>, ReplayError> {
+        let is_this_log = self
+            .live
+            .source()
+            .await?
+            .is_none_or(|(id, _)| id == self.log_id);
+        let marks = self.live.marks().await?;
+        let mut ends = BTreeMap::new();
+        for partition in source::partitions(&self.log) {
+            let extent = self.log.extent(partition).await;
+            let extent = extent.map_err(ProjectorError::from)?;
+            let wanted = match marks.get(&partition) {
+                Some(mark) if is_this_log => mark.next_offset,
+                _ => extent.end,
+            };
+            if wanted > extent.end {
+                // Rebuilding from such a log would make the loss final and look like success.
+                let Extent { start, end } = extent;
+                return Err(ProjectorError::Log(LogError::Shortened {
+                    partition,
+                    wanted,
+                    start,
+                    end,
+                })
+                .into());
+            }
+            ends.insert(partition, wanted);
+        }
+        Ok(ends)
+    }
+
+    async fn rebuild_until(&self, ends: BTreeMap<Partition, u64>) -> Result<(), ReplayError> {
+        let marks = self.rebuilt.marks().await?;
+        let had = |partition: &Partition| marks.get(partition).map_or(0, |mark| mark.next_offset);
+        let done = AtomicU64::new(ends.keys().map(had).sum());
+        let total = ends.values().sum();
+        let tasks = source::dealt(ends.keys().copied(), TASKS)
+            .into_iter()
+            .map(|partitions| {
+                let (log, rebuilt) = (Arc::clone(&self.log), self.rebuilt.clone());
+                Projector::new(log, rebuilt, self.log_id, partitions).until(ends.clone())
+            })
+            .map(async |mut projector| {
+                while let Progress::Applied { records } = projector.step().await? {
+                    let records = records as u64;
+                    let done = done.fetch_add(records, Ordering::Relaxed) + records;
+                    (self.progress)(ReplayProgress { done, total });
+                }
+                Ok::<(), ProjectorError>(())
+            });
+        futures::future::try_join_all(tasks).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! What a replay holds: the right to be the only one, and for a moment the checkpoints.
+
+use std::sync::Arc;
+
+use migrations::{Database, DatabaseError};
+use sqlx::{Connection, Executor, MySqlConnection};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::store::ReadModels;
+
+/// A replay's right to be the only one.
+pub(super) enum Lock {
+    /// On MySQL it is a lock of the server, tied to a connection of its own. The same connection
+    /// holds the checkpoints later.
+    MySql(Box<MySqlConnection>),
+    /// A SQLite file has one process that writes it, so a lock of that process does.
+    Sqlite { _held: OwnedMutexGuard<()> },
+}
+
+impl Lock {
+    /// Takes the lock; `None` when another replay has it.
+    pub(super) async fn take(live: &ReadModels) -> Result<Option<Self>, DatabaseError> {
+        let pool = match live.database() {
+            Database::MySql(pool) => pool,
+            Database::Sqlite(_) => {
+                let lock = Arc::clone(&live.replaying).try_lock_owned();
+                return Ok(lock.ok().map(|_held| Self::Sqlite { _held }));
+            }
+        };
+        let mut connection = pool.acquire().await?.detach();
+        // It is idle for as long as the tables are filled, whatever the server thinks of that.
+        connection
+            .execute("SET SESSION wait_timeout = 604800")
+            .await?;
+        let sql = "SELECT GET_LOCK(CONCAT('holdfast.replay.', SHA1(DATABASE())), 0)";
+        let taken: Option<i64> = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
+        Ok((taken == Some(1)).then(|| Self::MySql(Box::new(connection))))
+    }
+
+    /// Holds the checkpoints, so that no projector of another process can finish a transaction.
+    pub(super) async fn freeze_elsewhere(&mut self) -> Result<(), DatabaseError> {
+        if let Self::MySql(connection) = self {
+            connection.execute("START TRANSACTION").await?;
+            connection
+                .execute("SELECT next_offset FROM checkpoints FOR UPDATE")
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the checkpoints.
+    pub(super) async fn thaw_elsewhere(&mut self) -> Result<(), DatabaseError> {
+        if let Self::MySql(connection) = self {
+            connection.execute("ROLLBACK").await?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of everything.
+    pub(super) async fn release(self) -> Result<(), DatabaseError> {
+        if let Self::MySql(connection) = self {
+            connection.close().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! The tables of a replay: made beside the live ones as those are, filled without secondary
+//! indexes, which are made last, and swapped for them.
+
+use migrations::{Database, DatabaseError, Value};
+use sqlx::AssertSqlSafe;
+
+use crate::store::{REBUILD, ReadModels};
+
+/// Every table that belongs to the rows: they change places together.
+const TABLES: [&str; 7] = [
+    "log_source",
+    "checkpoints",
+    "orders",
+    "inventory",
+    "inventory_movements",
+    "users",
+    "user_keys",
+];
+
+/// What is added to the names of live tables that were replaced, until they are dropped.
+const REPLACED: &str = "_replaced";
+
+/// Makes empty tables. What a replay that died left behind goes.
+pub(super) async fn make(live: &ReadModels) -> Result<(), DatabaseError> {
+    discard(live).await?;
+    for table in TABLES {
+        match live.database() {
+            Database::MySql(_) => {
+                let like = format!("CREATE TABLE {table}{REBUILD} LIKE {table}");
+                live.database.execute(AssertSqlSafe(like)).await?;
+                for index in mysql_indexes(live, table).await? {
+                    let name = index.name;
+                    let drop = format!("ALTER TABLE {table}{REBUILD} DROP INDEX {name}");
+                    live.database.execute(AssertSqlSafe(drop)).await?;
+                }
+            }
+            Database::Sqlite(_) => make_on_sqlite(live, table).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes the indexes, once the rows are there. On SQLite an index's name is the live table's for as
+/// long as that exists: there they are made with the swap.
+pub(super) async fn make_indexes(live: &ReadModels) -> Result<(), DatabaseError> {
+    if let Database::Sqlite(_) = live.database() {
+        return Ok(());
+    }
+    for table in TABLES {
+        let added: Vec<String> = mysql_indexes(live, table)
+            .await?
+            .into_iter()
+            .map(|index| format!("ADD INDEX {} ({})", index.name, index.columns))
+            .collect();
+        if !added.is_empty() {
+            let sql = format!("ALTER TABLE {table}{REBUILD} {}", added.join(", "));
+            live.database.execute(AssertSqlSafe(sql)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the rebuilt tables in the place of the live ones, all at once.
+pub(super) async fn swap(live: &ReadModels) -> Result<(), DatabaseError> {
+    match live.database() {
+        Database::MySql(_) => {
+            let renames: Vec<String> = TABLES
+                .iter()
+                .flat_map(|table| {
+                    [
+                        format!("{table} TO {table}{REPLACED}"),
+                        format!("{table}{REBUILD} TO {table}"),
+                    ]
+                })
+                .collect();
+            let sql = format!("RENAME TABLE {}", renames.join(", "));
+            live.database.execute(AssertSqlSafe(sql)).await?;
+        }
+        Database::Sqlite(pool) => {
+            let indexes = sqlite_definitions(live, "index").await?;
+            let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+            for table in TABLES {
+                let sql =
+                    format!("DROP TABLE {table}; ALTER TABLE {table}{REBUILD} RENAME TO {table}");
+                sqlx::raw_sql(AssertSqlSafe(sql))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            for index in indexes {
+                sqlx::raw_sql(AssertSqlSafe(index.sql))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+        }
+    }
+    discard(live).await
+}
+
+/// Drops what is neither live nor wanted.
+pub(super) async fn discard(live: &ReadModels) -> Result<(), DatabaseError> {
+    for table in TABLES {
+        for suffix in [REBUILD, REPLACED] {
+            let sql = format!("DROP TABLE IF EXISTS {table}{suffix}");
+            live.database.execute(AssertSqlSafe(sql)).await?;
+        }
+    }
+    Ok(())
+}
+
+struct Index {
+    name: String,
+    columns: String,
+}
+
+async fn mysql_indexes(live: &ReadModels, table: &str) -> Result<Vec<Index>, DatabaseError> {
+    let sql = "SELECT index_name, GROUP_CONCAT(column_name ORDER BY seq_in_index) \
+         FROM information_schema.statistics \
+         WHERE table_schema = DATABASE() AND table_name = ? AND index_name <> 'PRIMARY' \
+         GROUP BY index_name ORDER BY index_name";
+    let rows = live.database.select(sql, &[Value::Text(table)]).await?;
+    let read = |row: &migrations::Row| {
+        Ok(Index {
+            name: row.text(0)?,
+            columns: row.text(1)?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+struct Definition {
+    table: String,
+    sql: String,
+}
+
+/// What was said to make the live tables, or their indexes.
+async fn sqlite_definitions(
+    live: &ReadModels,
+    kind: &str,
+) -> Result<Vec<Definition>, DatabaseError> {
+    let sql = "SELECT tbl_name, sql FROM sqlite_master \
+         WHERE type = ? AND sql IS NOT NULL ORDER BY name";
+    let rows = live.database.select(sql, &[Value::Text(kind)]).await?;
+    let read = |row: &migrations::Row| {
+        Ok(Definition {
+            table: row.text(0)?,
+            sql: row.text(1)?,
+        })
+    };
+    let all: Vec<Definition> = rows
+        .iter()
+        .map(read)
+        .collect::<Result<_, DatabaseError>>()?;
+    let ours = |definition: &Definition| TABLES.contains(&definition.table.as_str());
+    Ok(all.into_iter().filter(ours).collect())
+}
+
+async fn make_on_sqlite(live: &ReadModels, table: &str) -> Result<(), DatabaseError> {
+    let definitions = sqlite_definitions(live, "table").await?;
+    let columns = definitions
+        .iter()
+        .find(|definition| definition.table == table)
+        .and_then(|definition| definition.sql.split_once('('))
+        .map(|(_, columns)| columns)
+        .ok_or_else(|| DatabaseError::Unreadable(format!("there is no table {table}")))?;
+    let sql = format!("CREATE TABLE {table}{REBUILD} ({columns}");
+    live.database.execute(AssertSqlSafe(sql)).await?;
+    Ok(())
+}
