@@ -2,8 +2,8 @@
 //! the positions that the token names.
 //!
 //! Waiting is polling the checkpoints, but all that wait share one poll: whoever finds the last
-//! one too old asks, the others take that answer. A checkpoint never goes back, so an old answer
-//! that shows enough is enough.
+//! one too old asks, the others take that answer. A poll from before a request is never enough for
+//! it: the store may have been restored from a backup in between.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -130,9 +130,6 @@ impl Progress {
     async fn has_seen(&self, positions: &[Position]) -> Result<bool, DatabaseError> {
         let called_at = Instant::now();
         let mut seen = self.seen.lock().await;
-        if seen.covers(positions) {
-            return Ok(true);
-        }
         if seen.asked_at < called_at {
             let asked_at = Instant::now();
             let checkpoints = self.read_models.checkpoints().await?;

@@ -62,7 +62,7 @@ const ROOMS: &[Room] = &[
             "personal-data",
             "migrations",
         ],
-        tests_use: &[],
+        tests_use: &["event-log", "projectors"],
     },
     Room {
         name: "migrations",
