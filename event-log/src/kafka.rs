@@ -26,6 +26,7 @@ use record::{Layout, Partition, Position};
 use crate::single::Single;
 use crate::{
     AppendFailure, Deliveries, Entry, EventLog, Extent, LogError, RawRecord, Tail, fail_all,
+    refuse_for_good,
 };
 
 mod cluster;
@@ -86,22 +87,6 @@ impl KafkaLog {
             cluster,
         })
     }
-
-    fn exists(&self, partition: Partition) -> bool {
-        partition.number < self.layout().count(partition.topic)
-    }
-
-    /// Why this entry would be refused; the broker need not be asked.
-    fn refusal(&self, entry: &Entry) -> Option<AppendFailure> {
-        let max = self.payload_bytes_max();
-        let bytes = entry.payload.as_ref().map_or(0, bytes::Bytes::len);
-        if bytes > max {
-            let text = format!("it has {bytes} bytes, the topics take {max}");
-            return Some(AppendFailure::Refused(text));
-        }
-        let missing = !self.exists(entry.partition);
-        missing.then(|| AppendFailure::Refused(format!("there is no {}", entry.partition)))
-    }
 }
 
 #[async_trait]
@@ -121,13 +106,7 @@ impl EventLog for KafkaLog {
             let failure = AppendFailure::NotStarted(sentence.to_owned());
             return fail_all(&entries, deliveries.as_ref(), &failure);
         }
-        entries.retain(|entry| match self.refusal(entry) {
-            Some(refusal) => {
-                deliveries.failed(entry.partition, entry.id, refusal);
-                false
-            }
-            None => true,
-        });
+        refuse_for_good(self, &mut entries, deliveries.as_ref());
         let settings = self.cluster.settings();
         let name = |partition: Partition| settings.topic_name(partition.topic);
         self.producer.append(&entries, deliveries, name);

@@ -65,6 +65,24 @@ pub trait Deliveries: Send + Sync {
     fn failed(&self, partition: Partition, id: RecordId, failure: AppendFailure);
 }
 
+/// Takes out and refuses what no retry would get in: what is too large, or has no place.
+fn refuse_for_good(log: &dyn EventLog, entries: &mut Vec<Entry>, deliveries: &dyn Deliveries) {
+    let (layout, bytes_max) = (log.layout(), log.payload_bytes_max());
+    entries.retain(|entry| {
+        let bytes = entry.payload.as_ref().map_or(0, Bytes::len);
+        let partition = entry.partition;
+        let refusal = if bytes > bytes_max {
+            format!("it has {bytes} bytes, the log takes {bytes_max}")
+        } else if partition.number >= layout.count(partition.topic) {
+            format!("there is no {partition}")
+        } else {
+            return true;
+        };
+        deliveries.failed(partition, entry.id, AppendFailure::Refused(refusal));
+        false
+    });
+}
+
 /// Tells the same failure for all of these entries.
 fn fail_all(entries: &[Entry], deliveries: &dyn Deliveries, failure: &AppendFailure) {
     for entry in entries {

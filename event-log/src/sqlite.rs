@@ -14,7 +14,7 @@
 //!   go, so that the write-ahead file can always be checkpointed (a slow reader once made such
 //!   files grow to gigabytes).
 //!
-//! The modules in the order of a record: [`writer`](self) takes it, `file` holds it, `recent`
+//! The modules in the order of a record: `writer` takes it, `file` holds it, `recent`
 //! keeps it for tails that are up to date, `tail` shows it, `checkpoint` moves it from the
 //! write-ahead file into the main file.
 //!
@@ -39,6 +39,7 @@ use tokio::sync::oneshot;
 use crate::single::Single;
 use crate::{
     AppendFailure, Deliveries, Entry, EventLog, Extent, LogError, RawRecord, Tail, fail_all,
+    refuse_for_good,
 };
 
 mod checkpoint;
@@ -192,28 +193,16 @@ impl SqliteLog {
         Ok(bytes)
     }
 
-    fn refusal(&self, entry: &Entry) -> Option<AppendFailure> {
-        let bytes = entry.payload.as_ref().map_or(0, bytes::Bytes::len);
-        if bytes > self.settings.payload_bytes_max {
-            let max = self.settings.payload_bytes_max;
-            return Some(AppendFailure::Refused(format!(
-                "it has {bytes} bytes, the log takes {max}"
-            )));
-        }
-        let exists = entry.partition.number < self.layout().count(entry.partition.topic);
-        (!exists).then(|| AppendFailure::Refused(format!("there is no {}", entry.partition)))
-    }
-
-    fn request(&self, request: Request) -> Result<(), LogError> {
-        let Access::Write(writer) = &self.access else {
-            return Ok(());
+    /// Hands back what no writer takes.
+    fn send(&self, request: Request) -> Result<(), Request> {
+        let Access::Write(WriterHandle {
+            requests: Some(requests),
+            ..
+        }) = &self.access
+        else {
+            return Err(request);
         };
-        let sent = writer.requests.as_ref().map(|r| r.send(request).is_ok());
-        if sent == Some(true) {
-            Ok(())
-        } else {
-            Err(LogError::Unavailable("the writer has stopped".to_owned()))
-        }
+        requests.send(request).map_err(|unsent| unsent.0)
     }
 
     /// What exists now. With a writer in this process that is known; otherwise the file is asked.
@@ -255,13 +244,7 @@ impl EventLog for SqliteLog {
     }
 
     fn append(&self, mut entries: Vec<Entry>, deliveries: &Arc<dyn Deliveries>) {
-        entries.retain(|entry| match self.refusal(entry) {
-            Some(refusal) => {
-                deliveries.failed(entry.partition, entry.id, refusal);
-                false
-            }
-            None => true,
-        });
+        refuse_for_good(self, &mut entries, deliveries.as_ref());
         if entries.is_empty() {
             return;
         }
@@ -269,20 +252,13 @@ impl EventLog for SqliteLog {
             Ok(bytes) => bytes,
             Err(failure) => return fail_all(&entries, deliveries.as_ref(), &failure),
         };
-        let request = Request::Append {
+        let unsent = self.send(Request::Append {
             entries,
             bytes,
             deliveries: Arc::clone(deliveries),
-        };
-        let Access::Write(writer) = &self.access else {
-            return;
-        };
-        let returned = match &writer.requests {
-            Some(requests) => requests.send(request).err().map(|unsent| unsent.0),
-            None => Some(request),
-        };
-        if let Some(Request::Append { entries, .. }) = returned {
-            let stopped = AppendFailure::NotStarted("the writer has stopped".to_owned());
+        });
+        if let Err(Request::Append { entries, .. }) = unsent {
+            let stopped = AppendFailure::NotStarted(STOPPED.to_owned());
             fail_all(&entries, deliveries.as_ref(), &stopped);
         }
     }
@@ -332,16 +308,17 @@ impl EventLog for SqliteLog {
             return Ok(());
         };
         let (answer, answered) = oneshot::channel();
-        self.request(Request::Probe(answer))?;
+        // A request that no writer takes is dropped, and its answer with it.
+        let _ = self.send(Request::Probe(answer));
         match answered.await {
             Ok(probed) => probed.map_err(LogError::Unavailable),
-            Err(_) => Err(LogError::Unavailable("the writer has stopped".to_owned())),
+            Err(_) => Err(LogError::Unavailable(STOPPED.to_owned())),
         }
     }
 
     async fn flush(&self, at_most: Duration) {
         let (answer, answered) = oneshot::channel();
-        if self.request(Request::Flush(answer)).is_ok() {
+        if self.send(Request::Flush(answer)).is_ok() {
             // Whether it was in time is seen by the deliveries, not here.
             let _ = tokio::time::timeout(at_most, answered).await;
         }
@@ -359,6 +336,8 @@ impl Drop for WriterHandle {
         }
     }
 }
+
+const STOPPED: &str = "the writer has stopped";
 
 fn bytes_of(entry: &Entry) -> usize {
     /// What an entry takes beside its bytes, roughly.

@@ -132,3 +132,41 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `log` does when its reader does not read, were it not for the chunks of tails.
+    #[test]
+    fn the_file_shrinks_once_a_foreign_reader_has_gone_and_nobody_waits_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = LogFile::in_directory(directory.path());
+        let writer = file.create_or_open().unwrap();
+        let foreign = file.read().unwrap();
+        foreign
+            .execute_batch("BEGIN; SELECT count(*) FROM orders")
+            .unwrap();
+        let fill = "INSERT INTO orders (key, payload) VALUES (x'00', zeroblob(100000))";
+        for _ in 0..40 {
+            writer.execute(fill, []).unwrap();
+        }
+        let mut checkpoints = Checkpoints {
+            file: file.clone(),
+            connection: None,
+            wal_bytes_max: 1 << 20,
+            locking_from: Instant::now(),
+        };
+        checkpoints.step().unwrap();
+        assert!(file.wal_bytes() > 3 << 20, "the reader is in the way");
+        assert!(
+            checkpoints.locking_from > Instant::now(),
+            "writes do not wait again soon"
+        );
+
+        foreign.execute_batch("COMMIT").unwrap();
+        checkpoints.locking_from = Instant::now();
+        checkpoints.step().unwrap();
+        assert_eq!(file.wal_bytes(), 0);
+    }
+}

@@ -30,5 +30,6 @@ macro_rules! conforms {
     };
 }
 
+mod broker;
 mod kafka;
 mod sqlite;
