@@ -19,6 +19,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 pub use self::code::Code;
+use crate::headers::IDEMPOTENT_REPLAYED;
 use crate::operations::PartState;
 
 /// The media type of a problem document.
@@ -70,6 +71,7 @@ struct Inner {
     document: ProblemDocument,
     retry_after: Option<Duration>,
     challenge: Option<&'static str>,
+    replayed: bool,
 }
 
 /// A problem document (RFC 9457). Members that do not apply are left out.
@@ -130,6 +132,7 @@ impl Problem {
             document,
             retry_after: None,
             challenge: None,
+            replayed: false,
         }))
     }
 
@@ -152,6 +155,12 @@ impl Problem {
     #[must_use]
     pub fn at(self, path: &str) -> Self {
         self.with(|inner| inner.document.instance = Some(path.to_owned()))
+    }
+
+    /// As the answer to an earlier attempt of the same idempotency key.
+    #[must_use]
+    pub fn replayed(self) -> Self {
+        self.with(|inner| inner.replayed = true)
     }
 
     /// With a detail of its own, where the caller knows more than this file does.
@@ -444,6 +453,7 @@ impl IntoResponse for Problem {
             document,
             retry_after,
             challenge,
+            replayed,
             ..
         } = &*self.0;
         let mut response = (self.code().status(), Json(document)).into_response();
@@ -458,6 +468,9 @@ impl IntoResponse for Problem {
         }
         if let Some(challenge) = challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if *replayed {
+            headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
         }
         // Found again by `layers`, which adds the instance and logs the code.
         response.extensions_mut().insert(self);
