@@ -247,6 +247,11 @@ impl Committer {
         self.clock.now()
     }
 
+    /// The clock that commands are decided by.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// A new id.
     pub fn new_id(&self) -> uuid::Uuid {
         self.ids.next()

@@ -4,7 +4,7 @@
 //! one atomic step, and is appended to the log; the answer is given when it was read back. The
 //! steps stand, readable as the protocol, in [`commit`].
 //!
-//! In the order a command passes them: [`commands`] (one file per aggregate), [`commit`],
+//! In the order a command passes them: [`http`], [`commands`] (one file per aggregate), [`commit`],
 //! [`batch`](crate::commit) and the calls of the [`gate`], [`read_back`], [`settle`],
 //! [`completion`] for what its own node left behind; [`epoch`] rebuilds the gate from the log.
 
@@ -14,6 +14,7 @@ pub mod commit;
 pub mod completion;
 pub mod epoch;
 pub mod gate;
+pub mod http;
 pub mod metrics;
 pub mod read_back;
 pub mod settings;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use domain::money::Currency;
+use personal_data::Secrets;
 use record::Position;
 
 use crate::commit::Committer;
@@ -38,6 +40,16 @@ impl Commands {
             committer,
             personal: Arc::new(personal),
         }
+    }
+
+    /// The secrets file.
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.personal.secrets
+    }
+
+    /// The shop's one currency.
+    pub fn currency(&self) -> Currency {
+        self.committer.settings.currency
     }
 
     /// The committer below.

@@ -181,17 +181,11 @@ impl Commands {
     pub async fn log_in(
         &self,
         request: Request,
-        email: Option<Email>,
+        email: Email,
         password: Password,
     ) -> Result<Outcome<SessionNow>, UserError> {
-        let found = match email {
-            Some(email) => {
-                let hash = self.personal.secrets.email_hash(&email);
-                self.user_snapshot(Look::Claimed(email_claim(&hash)))
-                    .await?
-            }
-            None => None,
-        };
+        let claim = email_claim(&self.personal.secrets.email_hash(&email));
+        let found = self.user_snapshot(Look::Claimed(claim)).await?;
         let hash = found
             .as_ref()
             .and_then(|snapshot| self.password_hash(snapshot));
@@ -217,13 +211,14 @@ impl Commands {
         self.session_after(committed, session, 1)
     }
 
-    /// Uses a refresh token. The previous one gives the same successor again.
+    /// Uses a refresh token. The previous one gives the same successor again. The request is made
+    /// for the user that the token names.
     ///
     /// # Errors
     /// [`UserError::InvalidCredentials`] where it is no token or its session has ended.
     pub async fn refresh(
         &self,
-        request: Request,
+        request: impl FnOnce(record::Actor) -> Request,
         token: &str,
     ) -> Result<Outcome<SessionNow>, UserError> {
         let token = self.personal.secrets.read_refresh_token(token);
@@ -239,6 +234,10 @@ impl Commands {
                 at,
             }
         };
+        let holder = self.user_snapshot(Look::Aggregate(key(user_id))).await?;
+        let holder = holder.and_then(|snapshot| snapshot.user.existing);
+        let role = holder.ok_or(UserError::InvalidCredentials)?.role;
+        let request = request(record::Actor::User { id: user_id, role });
         let committed = self.change(request, user_id, make).await?;
         self.session_after(committed, session_id, counter + 1)
     }
