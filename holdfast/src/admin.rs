@@ -33,7 +33,7 @@ const GENERATED_PASSWORD_LENGTH: usize = 24;
 
 /// A user that the operator wants.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct NewUser {
+pub(crate) struct NewUser {
     /// Its address.
     pub email: String,
     /// Its name.
@@ -46,7 +46,7 @@ pub struct NewUser {
 
 /// The first administrator's credentials, when they were generated.
 #[derive(Clone)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// Its address.
     pub email: String,
     /// Its password; shown once.
@@ -58,7 +58,7 @@ pub struct Credentials {
 ///
 /// # Errors
 /// One sentence where the given address or password cannot be used.
-pub async fn first_admin(
+pub(crate) async fn first_admin(
     log: &dyn EventLog,
     commands: &Commands,
     email: Option<&str>,
@@ -125,7 +125,7 @@ async fn anybody_has_registered(log: &dyn EventLog) -> Result<bool> {
 
 /// Why a user could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum CreateError {
+pub(crate) enum CreateError {
     /// A value cannot be used.
     #[error("the {0} cannot be used: {1}")]
     Invalid(&'static str, domain::Invalid),
@@ -141,7 +141,7 @@ pub enum CreateError {
 ///
 /// # Errors
 /// See [`CreateError`].
-pub async fn create_user(commands: &Commands, user: NewUser) -> Result<(), CreateError> {
+pub(crate) async fn create_user(commands: &Commands, user: NewUser) -> Result<(), CreateError> {
     let invalid = |what| move |error| CreateError::Invalid(what, error);
     let email = Email::parse(&user.email).map_err(invalid("address"))?;
     let name = Name::parse(&user.name).map_err(invalid("name"))?;
@@ -170,7 +170,11 @@ pub async fn create_user(commands: &Commands, user: NewUser) -> Result<(), Creat
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub fn serve_socket(path: &Path, commands: Commands, stopping: CancellationToken) -> Result<()> {
+pub(crate) fn serve_socket(
+    path: &Path,
+    commands: Commands,
+    stopping: CancellationToken,
+) -> Result<()> {
     let _ = std::fs::remove_file(path);
     let listener = std::os::unix::net::UnixListener::bind(path)
         .with_context(|| format!("{} cannot be made", path.display()))?;
@@ -208,7 +212,7 @@ async fn create(
 ///
 /// # Errors
 /// The server's sentence.
-pub async fn create_user_at(socket: &Path, user: &NewUser) -> Result<Option<()>> {
+pub(crate) async fn create_user_at(socket: &Path, user: &NewUser) -> Result<Option<()>> {
     let client = reqwest::Client::builder().unix_socket(socket).build()?;
     let Ok(answer) = client
         .post("http://localhost/users")
@@ -229,7 +233,7 @@ pub async fn create_user_at(socket: &Path, user: &NewUser) -> Result<Option<()>>
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn read_password() -> Result<String> {
+pub(crate) fn read_password() -> Result<String> {
     use std::io::IsTerminal;
     if let Ok(password) = std::env::var("HOLDFAST_PASSWORD") {
         return Ok(password);

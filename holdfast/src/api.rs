@@ -38,7 +38,7 @@ fn document() -> OpenApi {
 }
 
 /// What a role serves.
-pub struct Served {
+pub(crate) struct Served {
     /// Its own routes.
     pub routes: Vec<OpenApiRouter>,
     /// Checks access tokens, where the role serves those who hold them.
@@ -53,7 +53,7 @@ pub struct Served {
 ///
 /// # Errors
 /// Where a CORS origin cannot be a header's value.
-pub fn router(served: Served, http: &HttpArgs) -> Result<Router> {
+pub(crate) fn router(served: Served, http: &HttpArgs) -> Result<Router> {
     let mut all = OpenApiRouter::with_openapi(document());
     for routes in served.routes {
         all = all.merge(routes);

@@ -12,7 +12,7 @@ use crate::keys::create_directory;
 
 /// A data directory that this process alone may write to.
 #[derive(Debug)]
-pub struct DataDirectory {
+pub(crate) struct DataDirectory {
     path: PathBuf,
     /// Held until the process ends, however it ends: the kernel lets go of the lock.
     _lock: File,
@@ -23,7 +23,7 @@ impl DataDirectory {
     ///
     /// # Errors
     /// One sentence where another server uses it, or it cannot be written.
-    pub fn lock(path: &Path) -> Result<Self> {
+    pub(crate) fn lock(path: &Path) -> Result<Self> {
         create_directory(path)?;
         let file = path.join("holdfast.lock");
         let lock = File::options()
@@ -56,7 +56,7 @@ impl DataDirectory {
     ///
     /// # Errors
     /// One sentence where it cannot be used.
-    pub fn open_log(&self) -> Result<Arc<dyn EventLog>> {
+    pub(crate) fn open_log(&self) -> Result<Arc<dyn EventLog>> {
         Ok(Arc::new(SqliteLog::open(
             &self.path,
             SqliteSettings::default(),
@@ -64,22 +64,22 @@ impl DataDirectory {
     }
 
     /// The file of the read models.
-    pub fn read_models(&self) -> PathBuf {
+    pub(crate) fn read_models(&self) -> PathBuf {
         read_models_file(&self.path)
     }
 
     /// The socket at which the server takes the operator's commands.
-    pub fn control_socket(&self) -> PathBuf {
+    pub(crate) fn control_socket(&self) -> PathBuf {
         control_socket(&self.path)
     }
 }
 
 /// The file of the read models in a data directory.
-pub fn read_models_file(data: &Path) -> PathBuf {
+pub(crate) fn read_models_file(data: &Path) -> PathBuf {
     data.join("read-models.sqlite")
 }
 
 /// The operator's socket in a data directory.
-pub fn control_socket(data: &Path) -> PathBuf {
+pub(crate) fn control_socket(data: &Path) -> PathBuf {
     data.join("control.sock")
 }

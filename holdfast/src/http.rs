@@ -1,18 +1,13 @@
 //! The HTTP server of every role: one port, time limits for silent clients, an orderly end.
 
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
-use axum::extract::Request;
-use axum::http::Method;
-use axum::response::Response;
 use axum_server::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use crate::settings::HttpArgs;
 
@@ -20,7 +15,7 @@ use crate::settings::HttpArgs;
 ///
 /// # Errors
 /// One sentence that says what to do when the port is taken.
-pub fn listen(address: SocketAddr) -> Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener> {
     match TcpListener::bind(address) {
         Ok(listener) => {
             listener
@@ -37,29 +32,11 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener> {
     }
 }
 
-/// Reads and writes part by method: `GET` and `HEAD` are the read side's, everything else the
-/// write side's. A proxy in front of separate processes routes by the same rule.
-pub fn by_method(reads: Router, writes: Router) -> Router {
-    let route = tower::service_fn(move |request: Request| {
-        let reading = matches!(*request.method(), Method::GET | Method::HEAD);
-        let side = if reading {
-            reads.clone()
-        } else {
-            writes.clone()
-        };
-        async move {
-            let answer: Result<Response, Infallible> = side.oneshot(request).await;
-            answer
-        }
-    });
-    Router::new().fallback_service(route)
-}
-
 /// Serves until a signal comes, then lets requests finish within the deadline.
 ///
 /// # Errors
 /// When the server cannot run.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     settings: &HttpArgs,
@@ -91,7 +68,7 @@ async fn end_in_order(handle: Handle<SocketAddr>, stopping: CancellationToken, d
 ///
 /// # Errors
 /// When signals cannot be heard.
-pub fn stop_on_signals(stopping: CancellationToken) -> Result<()> {
+pub(crate) fn stop_on_signals(stopping: CancellationToken) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {

@@ -17,7 +17,7 @@ use crate::settings::KeyArgs;
 ///
 /// # Errors
 /// One sentence that says which file cannot be read, and why.
-pub fn secrets(args: &KeyArgs, data: &Path) -> Result<Arc<Secrets>> {
+pub(crate) fn secrets(args: &KeyArgs, data: &Path) -> Result<Arc<Secrets>> {
     let secrets = match &args.secrets_file {
         Some(file) => Secrets::open(file)?,
         None => {
@@ -32,7 +32,7 @@ pub fn secrets(args: &KeyArgs, data: &Path) -> Result<Arc<Secrets>> {
 ///
 /// # Errors
 /// One sentence that says which file cannot be read, and why.
-pub fn signer(args: &KeyArgs, data: &Path) -> Result<TokenSigner> {
+pub(crate) fn signer(args: &KeyArgs, data: &Path) -> Result<TokenSigner> {
     let pem = match &args.jwt_key_file {
         Some(file) => read(file)?,
         None => {
@@ -48,7 +48,7 @@ pub fn signer(args: &KeyArgs, data: &Path) -> Result<TokenSigner> {
 ///
 /// # Errors
 /// One sentence that says which file cannot be read, and why.
-pub fn verifier(args: &KeyArgs, signer: &TokenSigner) -> Result<TokenVerifier> {
+pub(crate) fn verifier(args: &KeyArgs, signer: &TokenSigner) -> Result<TokenVerifier> {
     let mut keys = public_keys(args)?;
     keys.push(signer.public_key().clone());
     Ok(TokenVerifier::with_keys(&Audience::default(), keys))
@@ -58,7 +58,7 @@ pub fn verifier(args: &KeyArgs, signer: &TokenSigner) -> Result<TokenVerifier> {
 ///
 /// # Errors
 /// One sentence that names the directory.
-pub fn create_directory(directory: &Path) -> Result<()> {
+pub(crate) fn create_directory(directory: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -106,7 +106,7 @@ fn read_or_create(file: &Path) -> Result<String> {
 ///
 /// # Errors
 /// One sentence that says which file cannot be read, and why.
-pub fn public_verifier(args: &KeyArgs) -> Result<TokenVerifier> {
+pub(crate) fn public_verifier(args: &KeyArgs) -> Result<TokenVerifier> {
     Ok(TokenVerifier::with_keys(
         &Audience::default(),
         public_keys(args)?,

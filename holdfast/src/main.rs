@@ -9,6 +9,7 @@ mod api;
 mod embedded;
 mod http;
 mod keys;
+mod replay;
 mod serve;
 mod services;
 mod settings;
@@ -63,6 +64,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(UserCommand::Create(args)) => {
             user::create(*args).await.map(|()| ExitCode::SUCCESS)
         }
+        Command::Replay(args) => replay::run(*args).await.map(|()| ExitCode::SUCCESS),
         _ => anyhow::bail!("not wired yet"),
     }
 }

@@ -18,7 +18,7 @@ use crate::settings::ReplayArgs;
 ///
 /// # Errors
 /// One sentence; the live read models are then as they were.
-pub async fn run(args: ReplayArgs) -> Result<()> {
+pub(crate) async fn run(args: ReplayArgs) -> Result<()> {
     let (log, database) = places(&args).await?;
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template(
@@ -35,7 +35,10 @@ pub async fn run(args: ReplayArgs) -> Result<()> {
     .await?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f32();
-    println!("{} records were replayed in {seconds:.1} s.", replayed.records);
+    println!(
+        "{} records were replayed in {seconds:.1} s.",
+        replayed.records
+    );
     println!("{}", replayed.digest);
     if replayed.differences.is_empty() {
         println!("Parity: the rebuilt rows are those that were there.");
@@ -52,11 +55,17 @@ async fn places(args: &ReplayArgs) -> Result<(Arc<dyn EventLog>, Database)> {
     match (&args.kafka.kafka, &args.mysql.mysql) {
         (None, None) => {
             let log = SqliteLog::open_read_only(&args.data.data)?;
-            Ok((Arc::new(log), Database::sqlite_writer(&read_models_file(&args.data.data))))
+            Ok((
+                Arc::new(log),
+                Database::sqlite_writer(&read_models_file(&args.data.data)),
+            ))
         }
         (Some(_), Some(mysql)) => {
             let log = services::open_log(&args.kafka).await?;
-            Ok((log, Database::mysql(mysql.reveal(), args.mysql.mysql_connections)?))
+            Ok((
+                log,
+                Database::mysql(mysql.reveal(), args.mysql.mysql_connections)?,
+            ))
         }
         _ => bail!("give --kafka and --mysql together, or none of them for an embedded system"),
     }

@@ -41,10 +41,10 @@ const FINISH_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// One sentence that says what stops the start.
-pub async fn serve(args: ServeArgs) -> Result<()> {
+pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
     match place(&args.redis, &args.kafka, &args.mysql)? {
         Place::Embedded => serve_embedded(args).await,
-        Place::Services { .. } => serve_on_services(args).await,
+        Place::Services => serve_on_services(args).await,
     }
 }
 
@@ -179,7 +179,7 @@ impl Whole {
 ///
 /// # Errors
 /// One sentence that says what stops the start.
-pub async fn command_api(args: CommandApiArgs) -> Result<()> {
+pub(crate) async fn command_api(args: CommandApiArgs) -> Result<()> {
     let listener = http::listen(args.http.listen)?;
     let secrets = keys::secrets(&args.keys, &args.data.data)?;
     let gate = services::open_gate(&args.redis).await?;
@@ -211,7 +211,7 @@ pub async fn command_api(args: CommandApiArgs) -> Result<()> {
 ///
 /// # Errors
 /// One sentence that says what stops the start.
-pub async fn projectors(args: ProjectorsArgs) -> Result<()> {
+pub(crate) async fn projectors(args: ProjectorsArgs) -> Result<()> {
     let listener = http::listen(args.http.listen)?;
     let log = services::open_log(&args.kafka).await?;
     let metrics = telemetry::collect_metrics()?;
@@ -243,7 +243,7 @@ pub async fn projectors(args: ProjectorsArgs) -> Result<()> {
 ///
 /// # Errors
 /// One sentence that says what stops the start.
-pub async fn query_api(args: QueryApiArgs) -> Result<()> {
+pub(crate) async fn query_api(args: QueryApiArgs) -> Result<()> {
     let listener = http::listen(args.http.listen)?;
     let secrets = keys::secrets(&args.keys, &args.data.data)?;
     let metrics = telemetry::collect_metrics()?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use command_api::gate::{ENTRIES_PER_GENERATION, Gate};
 use command_api::gate::redis::{RedisGate, RedisSettings};
+use command_api::gate::{ENTRIES_PER_GENERATION, Gate};
 use event_log::EventLog;
 use event_log::kafka::{KafkaLog, KafkaSettings, Replication};
 
@@ -21,7 +21,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// One sentence where Redis does not answer or cannot be a gate.
-pub async fn open_gate(args: &RedisArgs) -> Result<Arc<dyn Gate>> {
+pub(crate) async fn open_gate(args: &RedisArgs) -> Result<Arc<dyn Gate>> {
     let Some(url) = &args.redis else {
         bail!("--redis is missing; give the URL of a Redis 7 or later")
     };
@@ -41,7 +41,7 @@ pub async fn open_gate(args: &RedisArgs) -> Result<Arc<dyn Gate>> {
 ///
 /// # Errors
 /// One sentence where Kafka does not answer or a topic is not as it must be.
-pub async fn open_log(args: &KafkaArgs) -> Result<Arc<dyn EventLog>> {
+pub(crate) async fn open_log(args: &KafkaArgs) -> Result<Arc<dyn EventLog>> {
     let Some(brokers) = &args.kafka else {
         bail!("--kafka is missing; give the brokers as host:port")
     };

@@ -14,11 +14,11 @@ use domain::money::Currency;
 
 /// A value that is never shown: a URL with a password, say.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(String);
+pub(crate) struct Hidden(String);
 
 impl Hidden {
     /// The value, for the one place that needs it.
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -38,7 +38,7 @@ impl From<&str> for Hidden {
 /// An order backend that cannot oversell.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast", version, about, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to run; nothing is `serve`.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -50,7 +50,8 @@ pub struct Cli {
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+#[expect(clippy::enum_variant_names, reason = "`command-api` is the name of a role")]
+pub(crate) enum Command {
     /// Run everything in one process: embedded, or on Redis, Kafka and MySQL.
     Serve(Box<ServeArgs>),
     /// Run the write side (distributed): HTTP commands, Redis, Kafka.
@@ -76,7 +77,7 @@ pub enum Command {
 
 /// Commands about users.
 #[derive(Debug, Subcommand)]
-pub enum UserCommand {
+pub(crate) enum UserCommand {
     /// Make a user with a role. The password comes from a prompt, from stdin, or from
     /// HOLDFAST_PASSWORD; never from an argument.
     Create(Box<UserCreateArgs>),
@@ -84,7 +85,7 @@ pub enum UserCommand {
 
 /// Where an embedded system keeps its files, and where keys are looked for by default.
 #[derive(Debug, Clone, Args)]
-pub struct DataArgs {
+pub(crate) struct DataArgs {
     /// The data directory.
     #[arg(
         long,
@@ -97,7 +98,7 @@ pub struct DataArgs {
 
 /// The shop.
 #[derive(Debug, Clone, Args)]
-pub struct ShopArgs {
+pub(crate) struct ShopArgs {
     /// The shop's one currency (ISO 4217), stated for good in the log's first record.
     #[arg(long, env = "HOLDFAST_CURRENCY", default_value = "EUR", value_parser = currency)]
     pub currency: Currency,
@@ -109,7 +110,7 @@ fn currency(text: &str) -> Result<Currency, String> {
 
 /// Redis.
 #[derive(Debug, Clone, Args)]
-pub struct RedisArgs {
+pub(crate) struct RedisArgs {
     /// Redis 7 or later, or Valkey: redis://[:password@]host:port[/db].
     #[arg(
         long,
@@ -125,7 +126,7 @@ pub struct RedisArgs {
 
 /// Kafka.
 #[derive(Debug, Clone, Args)]
-pub struct KafkaArgs {
+pub(crate) struct KafkaArgs {
     /// Kafka brokers: host:port, separated by commas.
     #[arg(
         long,
@@ -153,7 +154,7 @@ pub struct KafkaArgs {
 
 /// MySQL.
 #[derive(Debug, Clone, Args)]
-pub struct MysqlArgs {
+pub(crate) struct MysqlArgs {
     /// MySQL 8.4 or later, or MariaDB 10.11 or later: mysql://user:password@host:port/database.
     #[arg(
         long,
@@ -169,7 +170,7 @@ pub struct MysqlArgs {
 
 /// Keys and secrets.
 #[derive(Debug, Clone, Args)]
-pub struct KeyArgs {
+pub(crate) struct KeyArgs {
     /// The secrets file (personal data, fingerprints, tokens). Default: secrets.json in the data
     /// directory, made there at the first start.
     #[arg(long, env = "HOLDFAST_SECRETS_FILE", value_name = "FILE")]
@@ -191,7 +192,7 @@ pub struct KeyArgs {
 
 /// HTTP.
 #[derive(Debug, Clone, Args)]
-pub struct HttpArgs {
+pub(crate) struct HttpArgs {
     /// Where to listen.
     #[arg(
         long,
@@ -226,19 +227,19 @@ pub struct HttpArgs {
 
 impl HttpArgs {
     /// See [`HttpArgs::head_timeout_seconds`].
-    pub fn head_timeout(&self) -> Duration {
+    pub(crate) fn head_timeout(&self) -> Duration {
         Duration::from_secs(self.head_timeout_seconds)
     }
 
     /// See [`HttpArgs::shutdown_seconds`].
-    pub fn shutdown(&self) -> Duration {
+    pub(crate) fn shutdown(&self) -> Duration {
         Duration::from_secs(self.shutdown_seconds)
     }
 }
 
 /// The first administrator.
 #[derive(Debug, Clone, Args)]
-pub struct AdminArgs {
+pub(crate) struct AdminArgs {
     /// The first administrator's address, on an empty log.
     #[arg(long, env = "HOLDFAST_ADMIN_EMAIL", hide_env_values = true)]
     pub admin_email: Option<String>,
@@ -246,7 +247,7 @@ pub struct AdminArgs {
 
 /// Settings of `serve`.
 #[derive(Debug, Clone, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -267,7 +268,7 @@ pub struct ServeArgs {
 
 /// Settings of `command-api`.
 #[derive(Debug, Clone, Args)]
-pub struct CommandApiArgs {
+pub(crate) struct CommandApiArgs {
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -286,7 +287,7 @@ pub struct CommandApiArgs {
 
 /// Settings of `projectors`.
 #[derive(Debug, Clone, Args)]
-pub struct ProjectorsArgs {
+pub(crate) struct ProjectorsArgs {
     #[command(flatten)]
     pub http: HttpArgs,
     #[command(flatten)]
@@ -297,7 +298,7 @@ pub struct ProjectorsArgs {
 
 /// Settings of `query-api`.
 #[derive(Debug, Clone, Args)]
-pub struct QueryApiArgs {
+pub(crate) struct QueryApiArgs {
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -313,7 +314,7 @@ pub struct QueryApiArgs {
 
 /// Settings of `user create`.
 #[derive(Debug, Clone, Args)]
-pub struct UserCreateArgs {
+pub(crate) struct UserCreateArgs {
     /// The user's address.
     #[arg(long)]
     pub email: String,
@@ -337,7 +338,7 @@ pub struct UserCreateArgs {
 
 /// A role on the command line.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub enum RoleArg {
+pub(crate) enum RoleArg {
     /// Orders of one's own.
     Customer,
     /// Inventory and every order.
@@ -348,7 +349,7 @@ pub enum RoleArg {
 
 /// Settings of `replay`.
 #[derive(Debug, Clone, Args)]
-pub struct ReplayArgs {
+pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -359,7 +360,7 @@ pub struct ReplayArgs {
 
 /// Settings of `audit`.
 #[derive(Debug, Clone, Args)]
-pub struct AuditArgs {
+pub(crate) struct AuditArgs {
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -373,7 +374,7 @@ pub struct AuditArgs {
 
 /// Settings of `log`.
 #[derive(Debug, Clone, Args)]
-pub struct LogArgs {
+pub(crate) struct LogArgs {
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -391,7 +392,7 @@ pub struct LogArgs {
 
 /// Settings of `sale`.
 #[derive(Debug, Clone, Args)]
-pub struct SaleArgs {
+pub(crate) struct SaleArgs {
     /// Buyers, each ordering one unit at once.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub buyers: u32,
@@ -411,7 +412,7 @@ pub struct SaleArgs {
 
 /// Settings of `bench`.
 #[derive(Debug, Clone, Args)]
-pub struct BenchArgs {
+pub(crate) struct BenchArgs {
     /// Concurrent connections.
     #[arg(long, default_value_t = 500)]
     pub connections: u32,
@@ -431,25 +432,18 @@ pub struct BenchArgs {
 
 /// Where the system runs, once contradictions are ruled out.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub(crate) enum Place {
     /// In this process and its data directory.
     Embedded,
-    /// On services.
-    Services {
-        /// Redis.
-        redis: Hidden,
-        /// Kafka.
-        kafka: String,
-        /// MySQL.
-        mysql: Hidden,
-    },
+    /// On Redis, Kafka and MySQL.
+    Services,
 }
 
 /// All three services or none.
 ///
 /// # Errors
 /// One sentence that names what is missing.
-pub fn place(redis: &RedisArgs, kafka: &KafkaArgs, mysql: &MysqlArgs) -> Result<Place> {
+pub(crate) fn place(redis: &RedisArgs, kafka: &KafkaArgs, mysql: &MysqlArgs) -> Result<Place> {
     match (&redis.redis, &kafka.kafka, &mysql.mysql) {
         (None, None, None) if kafka.kafka_single_broker => {
             bail!(
@@ -457,11 +451,7 @@ pub fn place(redis: &RedisArgs, kafka: &KafkaArgs, mysql: &MysqlArgs) -> Result<
             )
         }
         (None, None, None) => Ok(Place::Embedded),
-        (Some(redis), Some(kafka), Some(mysql)) => Ok(Place::Services {
-            redis: redis.clone(),
-            kafka: kafka.clone(),
-            mysql: mysql.clone(),
-        }),
+        (Some(_), Some(_), Some(_)) => Ok(Place::Services),
         (redis, kafka, mysql) => {
             let missing = [
                 (redis.is_none(), "--redis"),
@@ -485,7 +475,7 @@ pub fn place(redis: &RedisArgs, kafka: &KafkaArgs, mysql: &MysqlArgs) -> Result<
 }
 
 /// Removes variables that are set but empty: they count as unset (compose files pass them so).
-pub fn forget_empty_variables() {
+pub(crate) fn forget_empty_variables() {
     let empty: Vec<_> = std::env::vars_os()
         .filter(|(name, value)| name.to_string_lossy().starts_with("HOLDFAST_") && value.is_empty())
         .map(|(name, _)| name)

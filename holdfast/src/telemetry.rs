@@ -15,7 +15,7 @@ const LATENCY_BUCKETS: &[f64] = &[
 
 /// Sends logs to stderr: readable on a terminal, JSON elsewhere. `HOLDFAST_LOG` filters them
 /// (default `info`).
-pub fn log_to_stderr() {
+pub(crate) fn log_to_stderr() {
     let filter = std::env::var("HOLDFAST_LOG").ok();
     let filter = filter.and_then(|filter| EnvFilter::try_new(filter).ok());
     let filter = filter.unwrap_or_else(|| EnvFilter::new("info,librdkafka=warn,sqlx=warn"));
@@ -33,7 +33,7 @@ pub fn log_to_stderr() {
 ///
 /// # Errors
 /// When the process collects metrics already.
-pub fn collect_metrics() -> anyhow::Result<Arc<dyn Fn() -> String + Send + Sync>> {
+pub(crate) fn collect_metrics() -> anyhow::Result<Arc<dyn Fn() -> String + Send + Sync>> {
     let seconds = Matcher::Suffix("_seconds".to_owned());
     let handle: PrometheusHandle = PrometheusBuilder::new()
         .set_buckets_for_metric(seconds, LATENCY_BUCKETS)?

@@ -18,7 +18,7 @@ use crate::{keys, services};
 ///
 /// # Errors
 /// One sentence that says what to change.
-pub async fn create(args: UserCreateArgs) -> Result<()> {
+pub(crate) async fn create(args: UserCreateArgs) -> Result<()> {
     let role = match args.role {
         RoleArg::Customer => Role::Customer,
         RoleArg::Staff => Role::Staff,

@@ -26,7 +26,7 @@ const FIRST_EPOCH_WITHIN: Duration = Duration::from_secs(10);
 
 /// The write side of a process.
 #[derive(Debug, Clone)]
-pub struct WriteSide {
+pub(crate) struct WriteSide {
     /// The log.
     pub log: Arc<dyn EventLog>,
     /// The commands.
@@ -35,7 +35,7 @@ pub struct WriteSide {
 
 impl WriteSide {
     /// Starts the committer, which looks for an epoch at once.
-    pub fn start(
+    pub(crate) fn start(
         gate: Arc<dyn Gate>,
         log: Arc<dyn EventLog>,
         secrets: &Arc<Secrets>,
@@ -63,7 +63,7 @@ impl WriteSide {
     ///
     /// # Errors
     /// One sentence where the log is another shop's, or no epoch opens in time.
-    pub async fn log_id(&self) -> Result<Uuid> {
+    pub(crate) async fn log_id(&self) -> Result<Uuid> {
         let keeper = self.commands.committer().keeper();
         let mut state = keeper.state();
         let opened = state.wait_for(|state| matches!(state, EpochState::Open(_)));
@@ -81,7 +81,7 @@ impl WriteSide {
     }
 
     /// What `/readyz` says of this side.
-    pub fn parts(&self) -> Vec<Part> {
+    pub(crate) fn parts(&self) -> Vec<Part> {
         let committer = Arc::clone(self.commands.committer());
         let epoch = Part::new("epoch", move || {
             let committer = Arc::clone(&committer);
@@ -121,7 +121,7 @@ impl WriteSide {
     }
 
     /// Lets what is under way finish, at most this long.
-    pub async fn finish(&self, at_most: Duration) {
+    pub(crate) async fn finish(&self, at_most: Duration) {
         let drained = tokio::time::timeout(at_most, self.commands.committer().drain()).await;
         if drained.is_err() {
             tracing::warn!(
