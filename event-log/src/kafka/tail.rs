@@ -149,6 +149,17 @@ impl Follower {
         Ok(())
     }
 
+    /// Why the consumer does not go on at this offset. Where it exists after all, another tail can.
+    fn ended_at(&self, next: Position, text: &str) -> LogError {
+        let Position { partition, offset } = next;
+        match self.cluster.extent(partition) {
+            Ok(extent) if (extent.start..=extent.end).contains(&offset) => {
+                LogError::Unavailable(format!("{next} was refused, but exists: {text}"))
+            }
+            _ => self.cluster.shortened(next),
+        }
+    }
+
     /// Tells what ends a tail from what librdkafka mends by itself.
     fn judge(
         &self,
@@ -166,7 +177,7 @@ impl Follower {
         });
         match (code, next) {
             (AutoOffsetReset | OffsetOutOfRange | LogTruncation, Some(next)) => {
-                Err(self.cluster.shortened(next))
+                Err(self.ended_at(next, text))
             }
             (
                 UnknownTopicOrPartition
