@@ -83,7 +83,7 @@ pub async fn read_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<B
         .await
         .map_err(|rejection| match rejection.into_response().status() {
             StatusCode::PAYLOAD_TOO_LARGE => Problem::body_too_large(),
-            _ => Problem::malformed_body("it ended before its announced length."),
+            _ => Problem::malformed_body("it ended before its announced length"),
         })
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -103,11 +104,17 @@ async fn finish_answer(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let allow = response.headers_mut().remove(ALLOW);
-        response = problem.at(&path).into_response();
-        if let Some(allow) = allow {
-            response.headers_mut().insert(ALLOW, allow);
+        let mut finished = problem.at(&path).into_response();
+        // What the handler said beside the problem stays, such as that it is a replay.
+        for (name, value) in response.headers() {
+            if *name != CONTENT_LENGTH {
+                finished
+                    .headers_mut()
+                    .entry(name)
+                    .or_insert_with(|| value.clone());
+            }
         }
+        response = finished;
     }
     let headers = response.headers_mut();
     headers

@@ -17,9 +17,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri)
-            .map_err(|error| Problem::malformed_parameter(error.body_text()))?;
-        Ok(Self(query.0))
+        match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
+            Ok(query) => Ok(Self(query.0)),
+            Err(error) => {
+                let error = error.body_text();
+                let why = error.strip_prefix("Failed to deserialize query string: ");
+                Err(Problem::malformed_parameter(why.unwrap_or(&error)))
+            }
+        }
     }
 }
 

@@ -173,7 +173,7 @@ impl Problem {
     pub fn malformed_body(why: impl Display) -> Self {
         Self::new(
             Code::MalformedBody,
-            format!("The body cannot be read: {why}"),
+            format!("The body cannot be read: {why}. Correct it and send it again."),
         )
     }
 

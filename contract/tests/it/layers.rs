@@ -7,6 +7,7 @@ use axum::routing::{get, post};
 use contract::layers::{IMPORT_ROUTE, LayerSettings, around};
 use contract::operations::{self, Operations, Part};
 use contract::{Problem, RequestContext};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::Notify;
 
 use crate::client::{Answer, request, send};
@@ -17,6 +18,15 @@ fn router() -> Router {
         .route(
             "/context",
             get(async |context: RequestContext| format!("{context:?}")),
+        )
+        .route(
+            "/replayed",
+            get(async || {
+                (
+                    [("idempotent-replayed", "true")],
+                    Problem::already_cancelled(),
+                )
+            }),
         )
         .route("/gone", get(async || Problem::not_found("order")))
         .route(
@@ -107,6 +117,44 @@ async fn a_problem_names_the_path_it_happened_at() {
     let answer = get_path("/gone", &[]).await;
     assert_eq!(answer.json()["instance"], "/gone");
     assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn what_a_handler_says_beside_a_problem_stays() {
+    let answer = get_path("/replayed", &[]).await;
+    assert_eq!(answer.header("idempotent-replayed"), "true");
+    assert_eq!(answer.code(), "already-cancelled");
+    assert_eq!(answer.json()["instance"], "/replayed");
+}
+
+#[tokio::test]
+async fn scanners_become_no_labels() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let router = around(
+        router().route("/of/{id}", get(async || "one")),
+        LayerSettings::default(),
+    );
+    for number in 0..300 {
+        send(&router, request("GET", &format!("/wp-admin-{number}"), &[])).await;
+        send(&router, request("GET", &format!("/of/{number}"), &[])).await;
+        send(&router, request(&format!("BREW{number}"), "/fine", &[])).await;
+    }
+    let text = metrics.render();
+    assert!(text.len() < 5_000, "{text}");
+    assert!(
+        text.contains(r#"method="GET",route="/of/{id}",status="200""#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"method="GET",route="none",status="404""#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"method="other",route="/fine",status="405""#),
+        "{text}"
+    );
 }
 
 #[tokio::test]

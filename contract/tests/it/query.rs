@@ -79,6 +79,14 @@ async fn an_unknown_repeated_or_impossible_parameter_is_a_400() {
     }
 }
 
+#[tokio::test]
+async fn a_refused_parameter_is_named_with_what_it_takes() {
+    assert_eq!(
+        list("limit=0").await.json()["detail"],
+        "limit: A page has 1 to 200 rows."
+    );
+}
+
 async fn named(path: &str) -> Answer {
     let router = Router::new()
         .route(
