@@ -50,7 +50,10 @@ pub(crate) struct Cli {
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::enum_variant_names, reason = "`command-api` is the name of a role")]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "`command-api` is the name of a role"
+)]
 pub(crate) enum Command {
     /// Run everything in one process: embedded, or on Redis, Kafka and MySQL.
     Serve(Box<ServeArgs>),

@@ -13,12 +13,15 @@ const LATENCY_BUCKETS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// Sends logs to stderr: readable on a terminal, JSON elsewhere. `HOLDFAST_LOG` filters them
-/// (default `info`).
+/// What is logged by default: everything of note, but not a line per request, which costs as much
+/// as answering one. `HOLDFAST_LOG=info` adds those.
+const DEFAULT_FILTER: &str = "info,holdfast::access=off,librdkafka=warn,sqlx=warn";
+
+/// Sends logs to stderr: readable on a terminal, JSON elsewhere. `HOLDFAST_LOG` filters them.
 pub(crate) fn log_to_stderr() {
     let filter = std::env::var("HOLDFAST_LOG").ok();
     let filter = filter.and_then(|filter| EnvFilter::try_new(filter).ok());
-    let filter = filter.unwrap_or_else(|| EnvFilter::new("info,librdkafka=warn,sqlx=warn"));
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // A second initialisation (in a test) keeps the first.
