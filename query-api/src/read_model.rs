@@ -1,11 +1,13 @@
 //! READ MODEL → ANSWER: one function per question, the same answers from every store.
 //!
 //! [`orders`], [`inventory`] and [`users`] answer about the things themselves, [`progress`] how
-//! much of the log is in the rows. [`paging`] keeps lists stable while they are written to.
+//! much of the log is in the rows, [`dump`] all figures at once. [`paging`] keeps lists stable while
+//! they are written to.
 //!
 //! What must stay true: nothing here writes; every question is one statement, so that an answer is
 //! of one moment; and text is compared by its bytes (see `migrations`).
 
+pub mod dump;
 pub mod inventory;
 pub mod orders;
 pub mod paging;
@@ -14,6 +16,7 @@ pub mod users;
 
 use std::path::Path;
 
+pub use dump::{Dump, DumpedCheckpoint, DumpedItem, DumpedOrder};
 pub use inventory::{Item, ItemsFilter, Movement};
 pub use migrations::history::{HistoryEntry, HistoryStep};
 pub use migrations::ledger::{LedgerActor, LedgerReason};
