@@ -6,15 +6,18 @@ use uuid::Uuid;
 
 use crate::place::{Partition, Place};
 
+/// Something to compare the log with, or why there is nothing; the report tells.
+pub type Given<T> = Result<T, &'static str>;
+
 /// What the log is compared with, and how.
 #[derive(Debug, Clone)]
 pub struct Evidence {
     /// What clients were told was done.
-    pub acknowledged: Option<Vec<Acknowledged>>,
+    pub acknowledged: Given<Vec<Acknowledged>>,
     /// A dump of the read models, all of one moment.
-    pub read_models: Option<ReadModelRows>,
+    pub read_models: Given<ReadModelRows>,
     /// A dump of the gate's figures, taken while nothing was decided or pending.
-    pub gate: Option<Vec<GateItem>>,
+    pub gate: Given<Vec<GateItem>>,
     /// For a log that grows while it is read: the next offset of every partition, all taken
     /// before the ends up to which it is then read. See [`Horizon`].
     pub horizon: Horizon,
@@ -28,9 +31,9 @@ impl Default for Evidence {
     /// Nothing beside the log; keys are remembered for 7 days; 10 differences are told.
     fn default() -> Self {
         Self {
-            acknowledged: None,
-            read_models: None,
-            gate: None,
+            acknowledged: Err("no acknowledged commands were given"),
+            read_models: Err("no read models were given"),
+            gate: Err("no gate was given"),
             horizon: Horizon::default(),
             key_retention: Duration::from_secs(7 * 24 * 3600),
             differences_max: 10,

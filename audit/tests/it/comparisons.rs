@@ -55,7 +55,7 @@ fn rows(shop: &Shop) -> ReadModelRows {
 
 fn with_rows(rows: ReadModelRows) -> Evidence {
     Evidence {
-        read_models: Some(rows),
+        read_models: Ok(rows),
         ..Evidence::default()
     }
 }
@@ -67,7 +67,7 @@ fn with_gate(items: &[(&str, i64, i64)]) -> Evidence {
         supplied: *supplied,
     };
     Evidence {
-        gate: Some(items.iter().map(item).collect()),
+        gate: Ok(items.iter().map(item).collect()),
         ..Evidence::default()
     }
 }

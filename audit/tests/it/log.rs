@@ -178,7 +178,7 @@ fn an_acknowledged_command_without_a_valid_record_is_lost() {
     shop.open_epoch();
     let void = shop.append(late);
     let acknowledged = |all: Vec<Acknowledged>| Evidence {
-        acknowledged: Some(all),
+        acknowledged: Ok(all),
         ..Evidence::default()
     };
     let sound = acknowledged(vec![
