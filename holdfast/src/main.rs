@@ -6,9 +6,11 @@
 
 mod admin;
 mod api;
+mod audit;
 mod embedded;
 mod http;
 mod keys;
+mod log;
 mod replay;
 mod serve;
 mod services;
@@ -65,6 +67,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             user::create(*args).await.map(|()| ExitCode::SUCCESS)
         }
         Command::Replay(args) => replay::run(*args).await.map(|()| ExitCode::SUCCESS),
+        Command::Audit(args) => audit::run(*args).await,
+        Command::Log(args) => log::run(*args).await,
         _ => anyhow::bail!("not wired yet"),
     }
 }

@@ -366,6 +366,9 @@ pub(crate) struct ReplayArgs {
 pub(crate) struct AuditArgs {
     #[command(flatten)]
     pub data: DataArgs,
+    /// Redis is asked where it is given, to compare the gate with the log.
+    #[command(flatten)]
+    pub redis: RedisArgs,
     #[command(flatten)]
     pub kafka: KafkaArgs,
     #[command(flatten)]
