@@ -44,7 +44,6 @@ impl Clock for ShiftedClock {
 
 /// A shop without a network. Dropping it is like killing it.
 pub(crate) struct Shop {
-    pub(crate) commands: Commands,
     pub(crate) signer: TokenSigner,
     pub(crate) clock: Arc<ShiftedClock>,
     pub(crate) router: Router,
@@ -85,11 +84,10 @@ impl Shop {
         let signer = signer();
         let keys = [signer.public_key().clone()];
         let verifier = TokenVerifier::with_keys(&Audience::default(), keys);
-        let api = Api::new(commands.clone(), signer.clone(), verifier.clone(), settings);
+        let api = Api::new(commands, signer.clone(), verifier.clone(), settings);
         let writes = routes(api).merge(contract::session::routes(verifier));
         let (router, document) = writes.split_for_parts();
         Self {
-            commands,
             signer,
             clock,
             router: around(router, LayerSettings::default()),
@@ -252,7 +250,7 @@ impl Answer {
     }
 
     /// Checks that it is this problem.
-    pub(crate) fn is_problem(self, status: u16, code: &str) -> Self {
+    pub(crate) fn problem(self, status: u16, code: &str) -> Self {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         assert_eq!(self.code(), code, "{self:?}");
         assert_eq!(self.header("cache-control"), "no-store");

@@ -151,7 +151,7 @@ async fn no_route_but_those_for_anyone_lets_in_without_a_good_token() {
         for authorization in headers {
             // A body that is not valid must not come before the question who asks.
             let refused = send(&shop, route, authorization, Some(&json!([]))).await;
-            let refused = refused.is_problem(401, "unauthorized");
+            let refused = refused.problem(401, "unauthorized");
             assert!(
                 refused.header("www-authenticate").starts_with("Bearer"),
                 "{}",
@@ -177,7 +177,7 @@ async fn no_route_lets_in_a_role_that_is_too_low() {
             }
             let token = format!("Bearer {}", shop.token(role));
             let refused = send(&shop, &route, Some(&token), Some(&json!([]))).await;
-            refused.is_problem(403, "forbidden");
+            refused.problem(403, "forbidden");
         }
     }
 }
@@ -205,11 +205,11 @@ async fn an_impossible_path_value_is_a_404_before_anything_else_is_read() {
         ("POST", "/v1/nothing"),
     ] {
         let call = shop.call(method, path).bearer(&admin).json(&json!([]));
-        call.send().await.is_problem(404, "not-found");
+        call.send().await.problem(404, "not-found");
     }
     let long = format!("/v1/inventory/{}", "a".repeat(65));
     let call = shop.put(&long).bearer(&admin).json(&json!([]));
-    call.send().await.is_problem(404, "not-found");
+    call.send().await.problem(404, "not-found");
 }
 
 #[tokio::test]
@@ -222,9 +222,7 @@ async fn another_method_is_a_405() {
     ] {
         let refused = shop.call(method, path).send().await;
         assert_ne!(
-            refused
-                .is_problem(405, "method-not-allowed")
-                .header("allow"),
+            refused.problem(405, "method-not-allowed").header("allow"),
             ""
         );
     }
@@ -238,20 +236,20 @@ async fn every_body_is_read_strictly() {
         let call = || shop.call(route.method, route.path).bearer(&admin).key("k");
         let json = async |body: &str| call().text("application/json", body).send().await;
         for broken in ["{", "nonsense", "{} {}", "\u{feff}{}", "{'a':1}"] {
-            json(broken).await.is_problem(400, "malformed-body");
+            json(broken).await.problem(400, "malformed-body");
         }
         for invalid in ["[]", "null", "1", r#"{"surprise":1}"#, r#"{"a":1,"a":1}"#] {
-            json(invalid).await.is_problem(422, "invalid-body");
+            json(invalid).await.problem(422, "invalid-body");
         }
         let not_utf_8 = call().bytes("application/json", vec![b'"', 0xFF, b'"']);
-        not_utf_8.send().await.is_problem(400, "malformed-body");
+        not_utf_8.send().await.problem(400, "malformed-body");
         let other = call().text("text/plain", "{}").send().await;
-        other.is_problem(415, "unsupported-media-type");
+        other.problem(415, "unsupported-media-type");
         let long = call().text("application/json", &" ".repeat(64 * 1024 + 1));
-        long.send().await.is_problem(413, "body-too-large");
+        long.send().await.problem(413, "body-too-large");
         if !route.path.ends_with("cancellation") {
-            call().send().await.is_problem(400, "missing-body");
-            json("{}").await.is_problem(422, "invalid-body");
+            call().send().await.problem(400, "missing-body");
+            json("{}").await.problem(422, "invalid-body");
         }
     }
 }

@@ -33,10 +33,10 @@ async fn what_moves_stock_or_money_needs_a_key() {
         ("/v1/inventory/A/movements", movement),
     ] {
         let without = shop.post(path).bearer(&staff).json(&body).send().await;
-        without.is_problem(400, "idempotency-key-missing");
+        without.problem(400, "idempotency-key-missing");
         for bad in ["", "a b", &"k".repeat(256)] {
             let call = shop.post(path).bearer(&staff).key(bad).json(&body);
-            call.send().await.is_problem(400, "malformed-header");
+            call.send().await.problem(400, "malformed-header");
         }
         let longest = format!("{:k>255}", path.len());
         let call = shop.post(path).bearer(&staff).key(&longest).json(&body);
@@ -84,7 +84,7 @@ async fn a_retry_is_told_by_what_it_says_and_not_by_its_bytes() {
         );
     }
     let other = place(&shop, &token, "k", &lines("A", 2)).await;
-    other.is_problem(422, "idempotency-key-reused");
+    other.problem(422, "idempotency-key-reused");
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn a_key_belongs_to_its_user_method_and_path() {
     assert_ne!(ours.str("id"), theirs.str("id"));
     let cancel = format!("/v1/orders/{}/cancellation", ours.str("id"));
     let elsewhere = shop.post(&cancel).bearer(&first).key("k").send().await;
-    elsewhere.is_problem(422, "idempotency-key-reused");
+    elsewhere.problem(422, "idempotency-key-reused");
 }
 
 #[tokio::test]
@@ -107,9 +107,9 @@ async fn a_refusal_is_remembered_too() {
     shop.stock("A", 1).await;
     let token = shop.token(Role::Customer);
     let refused = place(&shop, &token, "k", &lines("A", 2)).await;
-    assert!(!refused.is_problem(409, "out-of-stock").is_replayed());
+    assert!(!refused.problem(409, "out-of-stock").is_replayed());
     let unknown = place(&shop, &token, "u", &lines("B", 1)).await;
-    unknown.is_problem(422, "unknown-sku");
+    unknown.problem(422, "unknown-sku");
     shop.stock("B", 1).await;
     let staff = shop.token(Role::Staff);
     let set = json!({"available": 5, "expected": 1});
@@ -120,12 +120,12 @@ async fn a_refusal_is_remembered_too() {
         .await
         .is(200);
     let again = place(&shop, &token, "k", &lines("A", 2)).await;
-    let again = again.is_problem(409, "out-of-stock");
+    let again = again.problem(409, "out-of-stock");
     assert!(again.is_replayed());
     assert_eq!(again.json()["available"], 1);
     let again = place(&shop, &token, "u", &lines("B", 1))
         .await
-        .is_problem(422, "unknown-sku");
+        .problem(422, "unknown-sku");
     assert!(again.is_replayed());
     assert_eq!(again.pointer(), "/lines/0/sku");
 }
@@ -190,12 +190,12 @@ async fn a_repeated_registration_is_compared_by_its_password_too() {
     assert!(again.is_replayed());
     assert_eq!(again.json(), first.json());
     let reused = register("k", "another horse", "Kim").await;
-    reused.is_problem(422, "idempotency-key-reused");
+    reused.problem(422, "idempotency-key-reused");
     let reused = register("k", "correct horse", "Sam").await;
-    reused.is_problem(422, "idempotency-key-reused");
+    reused.problem(422, "idempotency-key-reused");
     register("k2", "correct horse", "Kim")
         .await
-        .is_problem(409, "email-taken");
+        .problem(409, "email-taken");
 }
 
 #[tokio::test]
@@ -240,6 +240,6 @@ async fn a_key_outlives_the_process() {
     assert_eq!(again.json(), first.json());
     shop.order(&token, "A", 3)
         .await
-        .is_problem(409, "out-of-stock");
+        .problem(409, "out-of-stock");
     shop.order(&token, "A", 2).await.is(201);
 }

@@ -73,10 +73,7 @@ async fn an_item_is_created_then_changed_and_answered_whole() {
 async fn a_price_is_in_the_shops_currency_and_within_its_bounds() {
     let staff = Staff::open();
     let dollars = json!({"name": "Lamp", "price": {"amount": 1, "currency": "USD"}});
-    let refused = staff
-        .put("A", dollars)
-        .await
-        .is_problem(422, "invalid-body");
+    let refused = staff.put("A", dollars).await.problem(422, "invalid-body");
     assert_eq!(refused.pointer(), "/price/currency");
     let bad: [Value; 7] = [
         json!(-1),
@@ -88,10 +85,7 @@ async fn a_price_is_in_the_shops_currency_and_within_its_bounds() {
         json!(19.99),
     ];
     for amount in bad {
-        let refused = staff
-            .put_price(amount)
-            .await
-            .is_problem(422, "invalid-body");
+        let refused = staff.put_price(amount).await.problem(422, "invalid-body");
         assert_eq!(refused.pointer(), "/price/amount");
     }
     staff.put_price(json!(0)).await.is(201);
@@ -110,11 +104,7 @@ async fn movements_add_and_take_what_is_available() {
     let lost = staff.move_stock("A", lost).await.is(201).json();
     let figures = ["available", "held", "sold", "supplied"].map(|name| lost[name].as_i64());
     assert_eq!(figures, [Some(5), Some(4), Some(0), Some(9)]);
-    let refused = staff
-        .receive(-6)
-        .await
-        .is_problem(409, "out-of-stock")
-        .json();
+    let refused = staff.receive(-6).await.problem(409, "out-of-stock").json();
     assert_eq!(
         (&refused["requested"], &refused["available"]),
         (&json!(6), &json!(5))
@@ -124,10 +114,10 @@ async fn movements_add_and_take_what_is_available() {
 #[tokio::test]
 async fn what_was_never_in_the_catalogue_has_no_stock() {
     let staff = Staff::open();
-    staff.receive(1).await.is_problem(404, "not-found");
+    staff.receive(1).await.problem(404, "not-found");
     let set = json!({"available": 1, "expected": 0});
-    staff.put("A/stock", set).await.is_problem(404, "not-found");
-    staff.delete("A").await.is_problem(404, "not-found");
+    staff.put("A/stock", set).await.problem(404, "not-found");
+    staff.delete("A").await.problem(404, "not-found");
 }
 
 #[tokio::test]
@@ -135,17 +125,14 @@ async fn a_movement_is_of_at_most_a_million_units_and_has_a_known_reason() {
     let staff = Staff::open();
     staff.put_price(json!(100)).await.is(201);
     for quantity in [0, 1_000_001, -1_000_001] {
-        let refused = staff
-            .receive(quantity)
-            .await
-            .is_problem(422, "invalid-body");
+        let refused = staff.receive(quantity).await.problem(422, "invalid-body");
         assert_eq!(refused.pointer(), "/quantity");
     }
     let sold = json!({"quantity": -1, "reason": "sold"});
     let refused = staff
         .move_stock("A", sold)
         .await
-        .is_problem(422, "invalid-body");
+        .problem(422, "invalid-body");
     assert_eq!(refused.pointer(), "/reason");
 }
 
@@ -158,13 +145,13 @@ async fn stock_is_set_only_from_what_it_is() {
         staff.put("A/stock", body).await
     };
     assert_eq!(set(7, 0).await.is(200).json()["available"], 7);
-    let refused = set(9, 0).await.is_problem(409, "stock-changed").json();
+    let refused = set(9, 0).await.problem(409, "stock-changed").json();
     assert_eq!(refused["available"], 7);
     assert_eq!(set(7, 7).await.is(200).json()["supplied"], 7);
     assert_eq!(set(0, 7).await.is(200).json()["supplied"], 0);
     let refused = set(-1, 1_000_000_000_001)
         .await
-        .is_problem(422, "invalid-body")
+        .problem(422, "invalid-body")
         .json();
     assert_eq!(refused["errors"][0]["pointer"], "/available");
     assert_eq!(refused["errors"][1]["pointer"], "/expected");
@@ -176,7 +163,7 @@ async fn what_is_supplied_has_a_limit() {
     staff.put_price(json!(100)).await.is(201);
     let most = json!({"available": 1_000_000_000_000_i64, "expected": 0});
     staff.put("A/stock", most).await.is(200);
-    let refused = staff.receive(1).await.is_problem(409, "stock-limit");
+    let refused = staff.receive(1).await.problem(409, "stock-limit");
     assert_eq!(refused.json()["sku"], "A");
 }
 

@@ -50,7 +50,7 @@ async fn an_order_of_more_than_is_there_says_how_much_is() {
     shop.stock("A", 5).await;
     let token = shop.token(Role::Customer);
     let refused = shop.order(&token, "A", 6).await;
-    let refused = refused.is_problem(409, "out-of-stock").json();
+    let refused = refused.problem(409, "out-of-stock").json();
     assert_eq!(refused["sku"], "A");
     assert_eq!(refused["requested"], 6);
     assert_eq!(refused["available"], 5);
@@ -66,7 +66,7 @@ async fn all_lines_are_taken_or_none() {
     let lines = json!([{"sku": "A", "quantity": 5}, {"sku": "B", "quantity": 2}]);
     place(&shop, &token, lines)
         .await
-        .is_problem(409, "out-of-stock");
+        .problem(409, "out-of-stock");
     shop.order(&token, "A", 5).await.is(201);
 }
 
@@ -78,7 +78,7 @@ async fn an_unknown_sku_is_pointed_at() {
     let lines = json!([{"sku": "A", "quantity": 1}, {"sku": "a", "quantity": 1}]);
     let refused = place(&shop, &token, lines)
         .await
-        .is_problem(422, "unknown-sku");
+        .problem(422, "unknown-sku");
     assert_eq!(refused.pointer(), "/lines/1/sku");
     assert_eq!(refused.json()["sku"], "a");
 }
@@ -96,7 +96,7 @@ async fn a_discontinued_item_takes_no_orders() {
     let refused = shop
         .order(&staff, "A", 1)
         .await
-        .is_problem(409, "discontinued");
+        .problem(409, "discontinued");
     assert_eq!(refused.json()["sku"], "A");
 }
 
@@ -106,15 +106,15 @@ async fn lines_are_limited_in_number_and_in_sum() {
     let token = shop.token(Role::Customer);
     let none = place(&shop, &token, json!([]))
         .await
-        .is_problem(422, "invalid-body");
+        .problem(422, "invalid-body");
     assert_eq!(none.pointer(), "/lines");
     let line = json!({"sku": "A", "quantity": 1});
     let many = place(&shop, &token, json!(vec![line; 101])).await;
-    assert_eq!(many.is_problem(422, "invalid-body").pointer(), "/lines");
+    assert_eq!(many.problem(422, "invalid-body").pointer(), "/lines");
     let half = json!({"sku": "A", "quantity": 500_001});
     let sum = place(&shop, &token, json!([half, half])).await;
     assert_eq!(
-        sum.is_problem(422, "invalid-body").pointer(),
+        sum.problem(422, "invalid-body").pointer(),
         "/lines/1/quantity"
     );
 }
@@ -131,10 +131,7 @@ async fn a_total_beyond_what_every_reader_holds_is_refused() {
         .await
         .is(201);
     let refused = shop.order(&staff, "X", 1_000_000).await;
-    assert_eq!(
-        refused.is_problem(422, "total-too-large").json()["sku"],
-        "X"
-    );
+    assert_eq!(refused.problem(422, "total-too-large").json()["sku"], "X");
 }
 
 #[tokio::test]
@@ -175,21 +172,21 @@ async fn an_order_is_cancelled_by_its_owner_or_staff_and_by_nobody_else() {
     let second = shop.order(&owner, "A", 1).await.is(201).str("id");
     cancel(&shop, &other, &first)
         .await
-        .is_problem(404, "not-found");
+        .problem(404, "not-found");
     cancel(&shop, &owner, &first).await.is(200);
     cancel(&shop, &shop.token(Role::Staff), &second)
         .await
         .is(200);
     cancel(&shop, &other, &first)
         .await
-        .is_problem(404, "not-found");
+        .problem(404, "not-found");
     cancel(&shop, &owner, &first)
         .await
-        .is_problem(409, "already-cancelled");
+        .problem(409, "already-cancelled");
     let nowhere = cancel(&shop, &owner, &Uuid::now_v7().to_string()).await;
     assert!(
         nowhere
-            .is_problem(404, "not-found")
+            .problem(404, "not-found")
             .str("detail")
             .contains("GET")
     );
@@ -206,11 +203,11 @@ async fn ten_parallel_cancels_give_the_units_back_once() {
         answers.into_iter().partition(|answer| answer.status == 200);
     assert_eq!((cancelled.len(), refused.len()), (1, 9));
     for answer in refused {
-        answer.is_problem(409, "already-cancelled");
+        answer.problem(409, "already-cancelled");
     }
     shop.order(&token, "A", 4)
         .await
-        .is_problem(409, "out-of-stock");
+        .problem(409, "out-of-stock");
     shop.order(&token, "A", 3).await.is(201);
 }
 
@@ -223,7 +220,7 @@ async fn a_hundred_buyers_of_five_units_get_five() {
     let placed = answers.iter().filter(|answer| answer.status == 201).count();
     assert_eq!(placed, 5);
     for answer in answers.into_iter().filter(|answer| answer.status != 201) {
-        let refused = answer.is_problem(409, "out-of-stock").json();
+        let refused = answer.problem(409, "out-of-stock").json();
         assert_eq!(refused["available"], 0);
     }
 }

@@ -72,7 +72,7 @@ async fn nobody_learns_whether_it_was_the_address_or_the_password() {
         let refused = shop
             .log_in(email, password)
             .await
-            .is_problem(401, "invalid-credentials");
+            .problem(401, "invalid-credentials");
         assert_eq!(refused.header("www-authenticate"), "Bearer");
         answers.push(refused.text);
     }
@@ -95,7 +95,7 @@ async fn a_password_is_one_however_its_letters_were_composed() {
         .await
         .is(201);
     let huge = shop.log_in("c@shop.example", &"x".repeat(1 << 20)).await;
-    huge.is_problem(413, "body-too-large");
+    huge.problem(413, "body-too-large");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,9 +117,9 @@ async fn whoever_was_answered_when_two_tabs_refreshed_at_once_stays_logged_in() 
     }
     shop.refresh(&first)
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .problem(401, "invalid-refresh-token");
     let ended = shop.refresh(&successors[0]).await;
-    ended.is_problem(401, "invalid-refresh-token");
+    ended.problem(401, "invalid-refresh-token");
 }
 
 #[tokio::test]
@@ -141,11 +141,11 @@ async fn a_session_that_ended_is_not_refreshed() {
         .await
         .is(204);
     let refused = shop.refresh(&session.str("refresh_token")).await;
-    refused.is_problem(401, "invalid-refresh-token");
+    refused.problem(401, "invalid-refresh-token");
     for nonsense in ["", "x", "ä", &token] {
         shop.refresh(nonsense)
             .await
-            .is_problem(401, "invalid-refresh-token");
+            .problem(401, "invalid-refresh-token");
     }
 }
 
@@ -174,27 +174,27 @@ async fn an_account_is_closed_for_longer_and_longer_and_opens_as_it_said() {
     for _ in 0..5 {
         shop.log_in(EMAIL, "wrong horse")
             .await
-            .is_problem(401, "invalid-credentials");
+            .problem(401, "invalid-credentials");
     }
     let mut waited = vec![];
     for _ in 0..12 {
         let limited = shop
             .log_in(EMAIL, PASSWORD)
             .await
-            .is_problem(429, "too-many-attempts");
+            .problem(429, "too-many-attempts");
         let seconds = limited.header("retry-after").parse().unwrap();
         waited.push(seconds);
         shop.wait(Duration::from_secs(seconds));
         shop.log_in(EMAIL, "wrong horse")
             .await
-            .is_problem(401, "invalid-credentials");
+            .problem(401, "invalid-credentials");
     }
     assert_eq!(waited, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
     shop.wait(Duration::from_secs(900));
     shop.log_in(EMAIL, PASSWORD).await.is(201);
     shop.log_in(EMAIL, "wrong horse")
         .await
-        .is_problem(401, "invalid-credentials");
+        .problem(401, "invalid-credentials");
     shop.log_in(EMAIL, PASSWORD).await.is(201);
 }
 
@@ -234,7 +234,7 @@ async fn one_address_may_fail_often_and_then_be_right() {
     let made_up = |index| format!("198.51.100.{index}");
     assert!(guess(&shop, "192.0.2.1", made_up, 60).await);
     let limited = log_in_from(&shop, "192.0.2.1", "203.0.113.1", EMAIL, PASSWORD).await;
-    let limited = limited.is_problem(429, "too-many-attempts");
+    let limited = limited.problem(429, "too-many-attempts");
     assert_eq!(limited.header("retry-after"), "1");
     log_in_from(&shop, "192.0.2.2", "", EMAIL, PASSWORD)
         .await

@@ -37,7 +37,7 @@ async fn a_user_registers_once() {
     assert_eq!(user, expected);
     shop.register("KIM@shop.example", "another one")
         .await
-        .is_problem(409, "email-taken");
+        .problem(409, "email-taken");
 }
 
 #[tokio::test]
@@ -55,14 +55,14 @@ async fn an_account_needs_an_address_a_name_and_a_password_of_eight() {
         let mut user = good.clone();
         user[member] = json!(bad);
         let refused = shop.post("/v1/users").json(&user).send().await;
-        let refused = refused.is_problem(422, "invalid-body");
+        let refused = refused.problem(422, "invalid-body");
         assert_eq!(refused.pointer(), format!("/{member}"), "{bad:?}");
         assert!(!refused.text.contains(PASSWORD));
     }
     let mut admin = good;
     admin["role"] = json!("admin");
     let refused = shop.post("/v1/users").json(&admin).send().await;
-    assert_eq!(refused.is_problem(422, "invalid-body").pointer(), "/role");
+    assert_eq!(refused.problem(422, "invalid-body").pointer(), "/role");
 }
 
 #[tokio::test]
@@ -92,18 +92,18 @@ async fn a_changed_password_ends_the_other_sessions() {
     let there = shop.log_in(EMAIL, PASSWORD).await.is(201);
     let token = here.str("access_token");
     let wrong = change_password(&shop, &token, "wrong", "another one").await;
-    wrong.is_problem(401, "invalid-credentials");
+    wrong.problem(401, "invalid-credentials");
     let short = change_password(&shop, &token, PASSWORD, "short").await;
-    assert_eq!(short.is_problem(422, "invalid-body").pointer(), "/new");
+    assert_eq!(short.problem(422, "invalid-body").pointer(), "/new");
     change_password(&shop, &token, PASSWORD, "another one")
         .await
         .is(204);
     shop.refresh(&here.str("refresh_token")).await.is(200);
     let ended = shop.refresh(&there.str("refresh_token")).await;
-    ended.is_problem(401, "invalid-refresh-token");
+    ended.problem(401, "invalid-refresh-token");
     shop.log_in(EMAIL, PASSWORD)
         .await
-        .is_problem(401, "invalid-credentials");
+        .problem(401, "invalid-credentials");
     shop.log_in(EMAIL, "another one").await.is(201);
 }
 
@@ -118,10 +118,10 @@ async fn a_token_does_not_let_its_finder_guess_the_password() {
         .str("access_token");
     for _ in 0..5 {
         let wrong = change_password(&shop, &token, "wrong guess", "another one").await;
-        wrong.is_problem(401, "invalid-credentials");
+        wrong.problem(401, "invalid-credentials");
     }
     let limited = change_password(&shop, &token, PASSWORD, "another one").await;
-    limited.is_problem(429, "too-many-attempts");
+    limited.problem(429, "too-many-attempts");
 }
 
 #[tokio::test]
@@ -137,18 +137,18 @@ async fn an_admin_gives_and_takes_roles_but_never_its_own() {
     let token = shop.token_of(admin_id, Role::Admin);
     set_role(&shop, &token, &admin, "customer")
         .await
-        .is_problem(409, "last-admin");
+        .problem(409, "last-admin");
     let promoted = set_role(&shop, &token, &user, "staff").await.is(200);
     assert_eq!(promoted.str("role"), "staff");
     assert_ne!(promoted.header("consistency-token"), "");
     let refused = set_role(&shop, &token, &user, "owner")
         .await
-        .is_problem(422, "invalid-body");
+        .problem(422, "invalid-body");
     assert_eq!(refused.pointer(), "/role");
     let nobody = uuid::Uuid::now_v7().to_string();
     set_role(&shop, &token, &nobody, "staff")
         .await
-        .is_problem(404, "not-found");
+        .problem(404, "not-found");
     let session = shop
         .log_in(EMAIL, PASSWORD)
         .await
