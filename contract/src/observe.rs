@@ -102,11 +102,13 @@ fn tell(method: &'static str, route: String, response: &Response, duration: Dura
         .map_or("", |p| p.code().as_str());
     tracing::info!(
         target: ACCESS,
-        http.method = method,
-        http.route = route,
-        http.status = status.as_u16(),
-        problem,
-        duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        {
+            http.method = method,
+            http.route = route,
+            http.status = status.as_u16(),
+            problem = problem,
+            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+        },
         "answered {method} {route} with {}",
         status.as_u16(),
     );

@@ -69,6 +69,12 @@ impl SignedQuantity {
     }
 }
 
+impl From<Quantity> for SignedQuantity {
+    fn from(quantity: Quantity) -> Self {
+        Self(quantity.0.cast_signed())
+    }
+}
+
 impl TryFrom<i64> for SignedQuantity {
     type Error = Invalid;
     fn try_from(units: i64) -> Result<Self, Invalid> {

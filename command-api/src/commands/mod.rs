@@ -10,6 +10,7 @@ use record::Position;
 use crate::commit::Committer;
 use crate::gate::Refusal;
 
+pub mod import;
 pub mod inventory;
 pub mod orders;
 pub mod passwords;

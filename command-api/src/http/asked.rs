@@ -47,6 +47,23 @@ impl Asked {
             ..self.by(actor)
         }
     }
+
+    /// The commands of a file, likewise; compared byte by byte.
+    pub(super) fn keyed_file(
+        self,
+        fingerprints: &Fingerprints,
+        actor: impl Into<record::Actor>,
+        key: Option<&IdempotencyKey>,
+        file: &[u8],
+    ) -> Request {
+        let actor = actor.into();
+        let (method, path) = (self.method.as_str(), &*self.path);
+        let recorded = key.map(|key| fingerprints.of_bytes(&actor, key, method, path, file));
+        Request {
+            key: recorded,
+            ..self.by(actor)
+        }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Asked {

@@ -24,6 +24,7 @@ mod asked;
 mod attempts;
 mod client_address;
 mod declined;
+mod import;
 mod inventory;
 mod orders;
 mod sessions;
@@ -115,6 +116,8 @@ pub fn routes(api: Api) -> OpenApiRouter {
         .routes(routes!(inventory::put_item, inventory::discontinue))
         .routes(routes!(inventory::move_stock))
         .routes(routes!(inventory::set_stock))
+        .routes(routes!(import::import))
+        .route(contract::layers::IMPORT_ROUTE, import::item_of_this_name())
         // Orders.
         .routes(routes!(orders::place))
         .routes(routes!(orders::cancel));

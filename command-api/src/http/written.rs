@@ -17,9 +17,9 @@ use crate::commands::Outcome;
 /// An answer with the headers of a write.
 #[derive(Debug)]
 pub(super) struct Written<R> {
-    answer: R,
-    replayed: bool,
-    consistency_token: Option<String>,
+    pub(super) answer: R,
+    pub(super) replayed: bool,
+    pub(super) consistency_token: Option<String>,
 }
 
 /// 201, with the path of what was made.

@@ -96,6 +96,7 @@ fn table() -> Vec<Route> {
             Who::Staff,
             Some(json!({"available": 1, "expected": 1})),
         ),
+        route("POST", "/v1/inventory/import", Who::Staff, None),
         route("DELETE", "/v1/inventory/A", Who::Staff, None),
         route(
             "POST",

@@ -7,6 +7,7 @@ mod gate;
 mod http;
 mod http_contract;
 mod http_idempotency;
+mod http_import;
 mod http_inventory;
 mod http_orders;
 mod http_sessions;
