@@ -14,7 +14,8 @@
 //!
 //! The modules in the order of a record: `settings` and `topics` say what is wanted, `cluster`
 //! makes and verifies it, `producer` appends, `tail` and `reader` show, `watch` looks after all of
-//! it; `native` is what the C library offers and its safe wrapper does not.
+//! it; `native` is what the C library offers and its safe wrapper does not. `scratch` removes what
+//! a benchmark made.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ mod context;
 mod native;
 mod producer;
 mod reader;
+mod scratch;
 mod settings;
 mod tail;
 mod topics;
@@ -42,6 +44,7 @@ mod watch;
 use cluster::Cluster;
 use producer::Producer;
 use reader::Reader;
+pub use scratch::{SCRATCH_PREFIX, delete_scratch};
 pub use settings::{KafkaSettings, Replication};
 use watch::Watch;
 
