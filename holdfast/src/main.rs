@@ -10,8 +10,10 @@ mod audit;
 mod embedded;
 mod http;
 mod keys;
+mod load;
 mod log;
 mod replay;
+mod sale;
 mod serve;
 mod services;
 mod settings;
@@ -69,6 +71,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(*args).await.map(|()| ExitCode::SUCCESS),
         Command::Audit(args) => audit::run(*args).await,
         Command::Log(args) => log::run(*args).await,
+        Command::Sale(args) => sale::run(*args).await,
         _ => anyhow::bail!("not wired yet"),
     }
 }
