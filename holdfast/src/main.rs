@@ -7,6 +7,7 @@
 mod admin;
 mod api;
 mod audit;
+mod bench;
 mod embedded;
 mod http;
 mod keys;
@@ -72,6 +73,6 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => audit::run(*args).await,
         Command::Log(args) => log::run(*args).await,
         Command::Sale(args) => sale::run(*args).await,
-        _ => anyhow::bail!("not wired yet"),
+        Command::Bench(args) => bench::run(*args).await,
     }
 }

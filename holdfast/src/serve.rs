@@ -31,9 +31,9 @@ use crate::{http, keys, services, telemetry};
 /// Connections with which queries read an embedded system's file.
 const EMBEDDED_READERS: u32 = 4;
 /// Tasks that project an embedded system's log: SQLite has one writer.
-const EMBEDDED_PROJECTOR_TASKS: usize = 1;
+pub(crate) const EMBEDDED_PROJECTOR_TASKS: usize = 1;
 /// Tasks that project Kafka's partitions; two connections are what MySQL gains from.
-const PROJECTOR_TASKS: usize = 2;
+pub(crate) const PROJECTOR_TASKS: usize = 2;
 /// How long what is under way may take after the last request was answered.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 

@@ -42,6 +42,14 @@ pub(crate) async fn open_gate(args: &RedisArgs) -> Result<Arc<dyn Gate>> {
 /// # Errors
 /// One sentence where Kafka does not answer or a topic is not as it must be.
 pub(crate) async fn open_log(args: &KafkaArgs) -> Result<Arc<dyn EventLog>> {
+    Ok(Arc::new(KafkaLog::open(kafka_settings(args)?).await?))
+}
+
+/// How Kafka is reached.
+///
+/// # Errors
+/// One sentence where a setting is missing or malformed.
+pub(crate) fn kafka_settings(args: &KafkaArgs) -> Result<KafkaSettings> {
     let Some(brokers) = &args.kafka else {
         bail!("--kafka is missing; give the brokers as host:port")
     };
@@ -50,14 +58,13 @@ pub(crate) async fn open_log(args: &KafkaArgs) -> Result<Arc<dyn EventLog>> {
     } else {
         Replication::Three
     };
-    let settings = KafkaSettings {
+    Ok(KafkaSettings {
         brokers: brokers.clone(),
         topic_prefix: args.kafka_prefix.clone(),
         replication,
         librdkafka: librdkafka(&args.kafka_setting)?,
         ..KafkaSettings::default()
-    };
-    Ok(Arc::new(KafkaLog::open(settings).await?))
+    })
 }
 
 fn librdkafka(settings: &[Hidden]) -> Result<BTreeMap<String, String>> {

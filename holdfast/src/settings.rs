@@ -420,10 +420,10 @@ pub(crate) struct SaleArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BenchArgs {
     /// Concurrent connections.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub connections: u32,
     /// Seconds of each measurement, after as many to warm up.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub seconds: u64,
     #[command(flatten)]
     pub redis: RedisArgs,
@@ -434,6 +434,9 @@ pub(crate) struct BenchArgs {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
+    /// Serve nothing but a token's check, with this key: the benchmark starts itself so.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) bare_http: Option<PathBuf>,
 }
 
 /// Where the system runs, once contradictions are ruled out.
