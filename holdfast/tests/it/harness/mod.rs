@@ -1,0 +1,45 @@
+//! Starts Holdfast as an operator does and speaks to it as a client does.
+//!
+//! [`System`] is a shop of a test's own, embedded or distributed over [`Services`]; [`Client`] is
+//! somebody who uses it; [`Node`] is one process, which a test may signal, kill and start again.
+//! Nothing here looks into the program: what cannot be asked over HTTP, with a signal or with a
+//! subcommand is not tested here.
+
+mod client;
+mod process;
+mod services;
+mod system;
+
+use std::time::Duration;
+
+pub(crate) use client::{Answer, Api, Client};
+pub(crate) use process::{Ended, Node, run};
+pub(crate) use services::Services;
+pub(crate) use system::System;
+
+/// How long anything that "will happen by itself" may take. Generous, for it is only waited out
+/// where a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A variable that `cargo xtask test` sets.
+pub(crate) fn environment(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run these tests with `cargo xtask test`"))
+}
+
+/// Asks again and again until there is something, and fails where nothing comes.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        let mut turns = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            turns.tick().await;
+            if let Some(found) = ask().await {
+                return found;
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(found) => found,
+        Err(_) => panic!("it did not happen within {PATIENCE:?}: {what}"),
+    }
+}

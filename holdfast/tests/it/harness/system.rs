@@ -1,0 +1,164 @@
+//! A whole shop: its processes, its data, its administrator.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::process::holdfast;
+use super::{Api, Client, Node, Services, eventually};
+
+const ADMIN: &str = "admin@shop.example";
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// A shop of a test's own. Dropped, its processes are killed and its data is gone.
+pub(crate) struct System {
+    /// The write side, or everything in one process.
+    pub(crate) command_apis: Vec<Node>,
+    pub(crate) projectors: Vec<Node>,
+    pub(crate) query_api: Option<Node>,
+    /// `None` is embedded.
+    pub(crate) services: Option<Services>,
+    pub(crate) api: Api,
+    data: TempDir,
+}
+
+impl System {
+    /// One process, one directory.
+    pub(crate) async fn embedded() -> Self {
+        Self::start(None, 1, Api::default()).await
+    }
+
+    /// Two `command-api`, a `projectors` and a `query-api` on the services that tests share.
+    pub(crate) async fn distributed() -> Self {
+        Self::distributed_on(Services::shared().await).await
+    }
+
+    /// The same on other services.
+    pub(crate) async fn distributed_on(services: Services) -> Self {
+        Self::start(Some(services), 2, Api::default()).await
+    }
+
+    async fn start(services: Option<Services>, command_apis: usize, api: Api) -> Self {
+        let mut system = Self {
+            command_apis: vec![],
+            projectors: vec![],
+            query_api: None,
+            services,
+            api,
+            data: tempfile::tempdir().unwrap(),
+        };
+        for _ in 0..command_apis {
+            let node = system.start_command_api().await;
+            system.command_apis.push(node);
+        }
+        if system.services.is_some() {
+            let node = system.start_projectors().await;
+            system.projectors.push(node);
+            system.query_api = Some(system.start_query_api().await);
+        }
+        system.publish();
+        system.ready().await;
+        system
+    }
+
+    /// The directory of the data, or of the keys alone.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Starts one more write side, or the embedded whole.
+    pub(crate) async fn start_command_api(&self) -> Node {
+        let mut command = self.command(if self.services.is_some() {
+            "command-api"
+        } else {
+            "serve"
+        });
+        if let Some(services) = &self.services {
+            command
+                .args(services.redis_arguments())
+                .args(services.kafka_arguments());
+        }
+        Node::start_as(command).await
+    }
+
+    /// Starts one more `projectors`.
+    pub(crate) async fn start_projectors(&self) -> Node {
+        let services = self.services.as_ref().expect("a distributed system");
+        let mut arguments = vec!["projectors".to_owned()];
+        arguments.extend(services.kafka_arguments());
+        arguments.extend(services.mysql_arguments());
+        Node::start(&arguments).await
+    }
+
+    async fn start_query_api(&self) -> Node {
+        let services = self.services.as_ref().expect("a distributed system");
+        let mut command = self.command("query-api");
+        command.args(services.mysql_arguments());
+        Node::start_as(command).await
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = holdfast();
+        command
+            .arg(name)
+            .args(["--listen", "127.0.0.1:0", "--data"])
+            .arg(self.data())
+            .env("HOLDFAST_ADMIN_PASSWORD", PASSWORD);
+        if name != "query-api" {
+            command.env("HOLDFAST_ADMIN_EMAIL", ADMIN);
+        }
+        command
+    }
+
+    /// What a tool (`replay`, `audit`) needs to find this shop's log and read models.
+    pub(crate) fn tool(&self, name: &str) -> Command {
+        let mut command = holdfast();
+        command.arg(name).arg("--data").arg(self.data());
+        if let Some(services) = &self.services {
+            command
+                .args(services.kafka_arguments())
+                .args(services.mysql_arguments());
+        }
+        command
+    }
+
+    /// Tells every client where the processes listen now.
+    pub(crate) fn publish(&self) {
+        let address = |node: &Node| node.address().to_owned();
+        let writes: Vec<_> = self.command_apis.iter().map(address).collect();
+        let reads = self.query_api.as_ref().map_or(writes[0].clone(), address);
+        self.api.set(writes, reads);
+    }
+
+    /// Waits until every process says that it is ready.
+    pub(crate) async fn ready(&self) {
+        let nodes = self.command_apis.iter().chain(&self.projectors);
+        for node in nodes.chain(&self.query_api) {
+            let url = format!("{}/readyz", node.address());
+            eventually("ready", async || {
+                let answer = reqwest::get(&url).await.ok()?;
+                answer.status().is_success().then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// Somebody without a token.
+    pub(crate) fn visitor(&self) -> Client {
+        Client::new(self.api.clone())
+    }
+
+    /// The administrator.
+    pub(crate) async fn admin(&self) -> Client {
+        self.visitor().log_in(ADMIN, PASSWORD).await
+    }
+
+    /// A new customer.
+    pub(crate) async fn customer(&self) -> Client {
+        let email = format!("{}@shop.example", uuid::Uuid::new_v4().simple());
+        let visitor = self.visitor();
+        visitor.register(&email, PASSWORD).await.is(201);
+        visitor.log_in(&email, PASSWORD).await
+    }
+}

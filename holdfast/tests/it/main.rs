@@ -1,0 +1,11 @@
+//! The binary as its users meet it: started as processes, spoken to over HTTP, killed.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod flow;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the tests of faults, which follow, use the rest"
+)]
+mod harness;
