@@ -31,10 +31,12 @@ enum Want {
     Refused(u128, usize, u8),
 }
 
+/// With a key and fingerprint (of a few), and the generation that the command says it began in.
+type Asked = (Want, Option<(u8, u8)>, u64);
+
 #[derive(Debug, Clone)]
 enum Step {
-    /// Wants with a key (of a few) and the generation that the command says it began in.
-    Decide(Vec<(Want, Option<(u8, u8)>, u64)>),
+    Decide(Vec<Asked>),
     /// The same command again, as after a time-out.
     Again(prop::sample::Index),
     /// Records, in an order that the commit path would not choose too.
