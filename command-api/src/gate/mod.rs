@@ -268,7 +268,7 @@ pub enum Verdict {
         version: u64,
         /// The latest pending record of the same aggregate before this one.
         predecessor: Option<RecordId>,
-        /// The figures of the SKUs that this record takes from or supplies, after it.
+        /// The figures, as they are now, of the SKUs that this record takes from or supplies.
         figures: Vec<(Sku, Figures)>,
     },
     /// The key belongs to an earlier attempt with the same fingerprint, which was accepted.

@@ -47,6 +47,18 @@ struct Epochs {
     markers: BTreeSet<u64>,
 }
 
+impl Epochs {
+    fn check_not_behind(&self, epoch: u64) -> Result<(), GateError> {
+        match &self.published {
+            Some((current, _)) if current.epoch >= epoch => Err(GateError::Closed(format!(
+                "epoch {} is current",
+                current.epoch
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl MemoryGate {
     /// An empty gate whose generations of refusals have this many entries.
     pub fn new(entries_per_generation: u64) -> Self {
@@ -173,6 +185,7 @@ impl Gate for MemoryGate {
 
     async fn begin_rebuild(&self, epoch: u64) -> Result<Box<dyn Rebuild>, GateError> {
         let mut epochs = self.shared.epochs.lock();
+        epochs.check_not_behind(epoch)?;
         epochs.markers.retain(|marked| *marked > epoch);
         epochs.markers.insert(epoch);
         if let Some((published, state)) = &mut epochs.published
@@ -223,15 +236,10 @@ impl Rebuild for MemoryRebuild {
         fences: BTreeMap<Partition, u64>,
     ) -> Result<Current, GateError> {
         let mut epochs = self.shared.epochs.lock();
-        let higher = epochs
-            .published
-            .as_ref()
-            .is_some_and(|(current, _)| current.epoch >= self.epoch);
-        if higher || !epochs.markers.contains(&self.epoch) {
-            return Err(GateError::Closed(format!(
-                "a rebuild of a higher epoch than {} is ahead",
-                self.epoch
-            )));
+        epochs.check_not_behind(self.epoch)?;
+        if !epochs.markers.contains(&self.epoch) {
+            let why = format!("a higher rebuild deleted epoch {}", self.epoch);
+            return Err(GateError::Closed(why));
         }
         let current = Current {
             epoch: self.epoch,

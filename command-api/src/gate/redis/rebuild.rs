@@ -29,6 +29,7 @@ pub(super) async fn begin(shared: Arc<Shared>, epoch: u64) -> Result<RedisRebuil
     Info::read(connection, "replication")
         .await?
         .master_replid()?;
+    check_not_behind(&shared, epoch).await?;
     delete_lower(&shared, epoch).await?;
     until_freed(connection).await?;
     let info = Info::read(connection, "replication").await?;
@@ -47,6 +48,26 @@ pub(super) async fn begin(shared: Arc<Shared>, epoch: u64) -> Result<RedisRebuil
         epoch,
         master_replid,
     })
+}
+
+/// A late rebuild would only be refused when it is published, after it took the room of one.
+async fn check_not_behind(shared: &Shared, epoch: u64) -> Result<(), GateError> {
+    let mut pointer = cmd("HGET");
+    pointer
+        .arg(shared.namespace.pointer())
+        .arg(keys::POINTER_EPOCH);
+    let current = match shared.commands.call(&pointer).await {
+        Ok(Value::BulkString(digits)) => String::from_utf8_lossy(&digits).parse::<u64>().ok(),
+        // What cannot be read names no epoch; publishing mends it.
+        Ok(_) | Err(GateError::Damaged(_)) => None,
+        Err(error) => return Err(error),
+    };
+    match current {
+        Some(current) if current >= epoch => {
+            Err(GateError::Closed(format!("epoch {current} is current")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Every deletion is one `UNLINK` that names an epoch's marker together with all of its data:

@@ -8,9 +8,12 @@ local closed = why_closed()
 if closed then
   return redis.error_reply(closed)
 end
-local current = redis.call('HGET', POINTER, 'epoch')
-if current and tonumber(current) >= tonumber(EPOCH) then
+-- A pointer that cannot be read names no epoch: the gate can always be put in order again.
+local current = redis.pcall('HGET', POINTER, 'epoch')
+local number = type(current) == 'string' and tonumber(current)
+if number and number >= tonumber(EPOCH) then
   return redis.error_reply('CLOSED epoch ' .. current .. ' is current')
 end
+redis.call('DEL', POINTER)
 redis.call('HSET', POINTER, 'epoch', EPOCH, 'scripts', ARGV[1], 'fences', ARGV[2])
 return 'OK'

@@ -167,6 +167,33 @@ async fn a_value_that_cannot_be_read_is_damage() {
     assert!(matches!(answer, Err(GateError::Damaged(_))), "{answer:?}");
 }
 
+/// S4: the gate can always be put in order again.
+#[tokio::test]
+async fn a_pointer_that_cannot_be_read_is_damage_until_the_next_epoch() {
+    let server = Server::start(&[]);
+    let shop = shop(&server).await;
+    let key = server.key("current");
+    let breaks = [
+        format!("HSET {key} epoch x"),
+        format!("HDEL {key} fences"),
+        format!("DEL {key}"),
+        format!("SET {key} x"),
+    ];
+    for (epoch, words) in (EPOCH + 1..).zip(breaks) {
+        server.order(&words);
+        let read = shop.gate.current().await;
+        let gone = words.starts_with("DEL") && read == Ok(None);
+        assert!(
+            gone || matches!(read, Err(GateError::Damaged(_))),
+            "{words}: {read:?}"
+        );
+        let next = open_epoch(&*shop.gate, epoch, vec![])
+            .await
+            .expect("it mends");
+        assert_eq!(shop.gate.current().await, Ok(Some(next)));
+    }
+}
+
 /// A command that is damaged changes nothing, nor does any other of its call.
 #[tokio::test]
 async fn a_call_that_finds_damage_writes_nothing() {
