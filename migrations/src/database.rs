@@ -21,6 +21,8 @@ pub use crate::database_error::DatabaseError;
 
 /// How long a request may wait for a free connection.
 const ACQUIRE_AT_MOST: Duration = Duration::from_secs(5);
+/// How long a writer may wait for the writers before it: a replay makes indexes and compares.
+const QUEUE_AT_MOST: Duration = Duration::from_secs(600);
 /// How long SQLite waits for a lock that another connection holds.
 const BUSY_AT_MOST: Duration = Duration::from_secs(10);
 
@@ -111,7 +113,8 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY_AT_MOST);
-        Self::Sqlite(lasting(1).connect_lazy_with(options))
+        let pool = lasting(1).acquire_timeout(QUEUE_AT_MOST);
+        Self::Sqlite(pool.connect_lazy_with(options))
     }
 
     /// Readers of a SQLite file that somebody else writes.

@@ -68,6 +68,24 @@ impl Place {
         }
     }
 
+    /// Connections through something that listens here on that port.
+    pub(crate) fn database_through(&self, port: u16) -> Database {
+        let Self::MySql { server, name } = self else {
+            panic!("SQLite has no connections to lose")
+        };
+        let (credentials, _) = server.rsplit_once('@').unwrap();
+        let url = format!("{credentials}@127.0.0.1:{port}/{name}?ssl-mode=disabled");
+        Database::mysql(&url, 4).unwrap()
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> String {
+        let Self::MySql { server, .. } = self else {
+            panic!("SQLite listens nowhere")
+        };
+        server.rsplit_once('@').unwrap().1.to_owned()
+    }
+
     /// Runs a statement in the store, as a person at its prompt would.
     pub(crate) async fn execute(&self, sql: &str) {
         self.database().execute(AssertSqlSafe(sql)).await.unwrap();

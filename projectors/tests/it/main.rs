@@ -25,6 +25,7 @@ macro_rules! on_both_stores {
 
 mod agreement;
 mod fixture;
+mod mysql_faults;
 mod questions;
 mod replays;
 mod rules;

@@ -1,0 +1,156 @@
+//! What only a server between two processes can do: close idle connections, roll a transaction
+//! back as a deadlock's victim, and commit without a word.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use migrations::Database;
+use projectors::{Projector, ReadModels};
+use sqlx::Executor;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::fixture::{Place, drain, projector, sqlite_log};
+use crate::shop::{Shop, sku};
+
+/// (R05) The server closed every connection while nobody looked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_the_server_closed_fails_no_request() {
+    let place = Place::mysql().await;
+    let (log, _folder) = sqlite_log();
+    let mut shop = Shop::open(log.clone()).await;
+    shop.put("A", "Lamp", None).await;
+    let mut projector = projector(&log, place.read_models()).await;
+    projector.run_until_caught_up().await.unwrap();
+    let queries = place.queries();
+    queries.item(&sku("A")).await.unwrap();
+
+    kill_connections(&place).await;
+    assert!(queries.item(&sku("A")).await.unwrap().is_some());
+    shop.move_stock("A", 5).await;
+    projector.run_until_caught_up().await.unwrap();
+    kill_connections(&place).await;
+    let item = queries.item(&sku("A")).await.unwrap().unwrap();
+    assert_eq!(item.supplied, 5);
+    place.drop_database().await;
+}
+
+async fn kill_connections(place: &Place) {
+    let others = "SELECT id FROM information_schema.processlist \
+         WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+    let admin = place.database();
+    for row in admin.select(others, &[]).await.unwrap() {
+        let kill = format!("KILL {}", row.integer(0).unwrap());
+        admin.execute(sqlx::AssertSqlSafe(kill)).await.unwrap();
+    }
+    admin.close().await;
+}
+
+/// A deadlock whose victim is the projector (the other transaction has changed more rows).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadlock_is_undone_as_a_whole_and_tried_again() {
+    let place = Place::mysql().await;
+    let (log, _folder) = sqlite_log();
+    let mut shop = Shop::open(log.clone()).await;
+    shop.put("A", "Lamp", None).await;
+    drain(&log, &place).await;
+    shop.order(1, &[("A", 3)]).await;
+
+    let Database::MySql(pool) = place.database() else {
+        panic!("this is MySQL")
+    };
+    let mut other = pool.begin().await.unwrap();
+    let many = "INSERT INTO users WITH RECURSIVE n AS \
+         (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
+         SELECT UNHEX(MD5(i)), REPEAT('0', 64), UNHEX(MD5(i)), '', '', '', 0, 1 FROM n";
+    other.execute(many).await.unwrap();
+    other
+        .execute("SELECT * FROM inventory WHERE sku = 'A' FOR UPDATE")
+        .await
+        .unwrap();
+    let mut victim = projector(&log, place.read_models()).await;
+    let projecting = tokio::spawn(async move { victim.run_until_caught_up().await.map(|_| ()) });
+    until_somebody_waits(&place).await;
+    // Both now wait for the other. The projector, as the victim, begins anew and waits again.
+    other
+        .execute("UPDATE checkpoints SET highest_fence = highest_fence")
+        .await
+        .unwrap();
+    other.rollback().await.unwrap();
+    projecting.await.unwrap().unwrap();
+    let item = place.queries().item(&sku("A")).await.unwrap().unwrap();
+    assert_eq!(item.held, 3);
+    place.drop_database().await;
+}
+
+async fn until_somebody_waits(place: &Place) {
+    let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx t \
+         JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
+         WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'";
+    let admin = place.database();
+    loop {
+        let rows = admin.select(waiting, &[]).await.unwrap();
+        if rows[0].integer(0).unwrap() > 0 {
+            return;
+        }
+    }
+}
+
+/// The transaction is committed, but the projector hears only that its connection is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lost_reply_to_a_commit_counts_nothing_twice() {
+    let place = Place::mysql().await;
+    let (log, _folder) = sqlite_log();
+    let mut shop = Shop::open(log.clone()).await;
+    shop.put("A", "Lamp", None).await;
+    drain(&log, &place).await;
+    let order = shop.order(1, &[("A", 3)]).await.1;
+
+    let swallow = Arc::new(AtomicBool::new(true));
+    let port = swallow_one_reply_to_commit(place.address(), Arc::clone(&swallow)).await;
+    let read_models = ReadModels::new(place.database_through(port));
+    let mut projector: Projector = projector(&log, read_models).await;
+    assert!(projector.run_until_caught_up().await.is_err());
+    assert!(!swallow.load(Ordering::SeqCst));
+    assert!(place.queries().seen(&[order]).await.unwrap());
+    projector.run_until_caught_up().await.unwrap();
+    let item = place.queries().item(&sku("A")).await.unwrap().unwrap();
+    assert_eq!(item.held, 3);
+    place.drop_database().await;
+}
+
+/// Listens between the projector and the server. The first `COMMIT` reaches the server; when the
+/// server has answered it, the connection breaks and the answer is gone.
+async fn swallow_one_reply_to_commit(server: String, swallow: Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(pass_on(client, server, Arc::clone(&swallow)));
+        }
+    });
+    port
+}
+
+async fn pass_on(mut client: TcpStream, mut server: TcpStream, swallow: Arc<AtomicBool>) {
+    let (mut asked, mut answered) = ([0; 16_384], [0; 16_384]);
+    let mut committing = false;
+    loop {
+        tokio::select! {
+            Ok(count) = client.read(&mut asked) => {
+                let statement = &asked[..count];
+                if count == 0 || server.write_all(statement).await.is_err() {
+                    return;
+                }
+                committing = statement.ends_with(b"COMMIT") && swallow.swap(false, Ordering::SeqCst);
+            }
+            Ok(count) = server.read(&mut answered) => {
+                if count == 0 || committing || client.write_all(&answered[..count]).await.is_err() {
+                    return;
+                }
+            }
+            else => return,
+        }
+    }
+}
