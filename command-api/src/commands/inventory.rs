@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use domain::inventory::{
-    ExistingItem, InventoryCommand, InventoryEvent, InventoryItem, InventoryRefusal, MovementReason,
+    ExistingItem, InventoryCommand, InventoryEvent, InventoryItem, InventoryRefusal, ItemStatus,
+    MovementReason, Terms,
 };
 use domain::money::Money;
 use domain::quantity::SignedQuantity;
@@ -64,16 +65,27 @@ impl Commands {
     ) -> Result<Outcome<ItemNow>, CommitError> {
         let command = InventoryCommand::Put {
             sku: sku.clone(),
-            name,
+            name: name.clone(),
             price,
-            category,
+            category: category.clone(),
         };
         let handler = PutItem {
             command,
             sku: sku.clone(),
         };
         let committed = self.committer.commit(request, handler).await?;
-        self.item_now(sku, committed).await
+        let mut outcome = self.item_now(sku, committed).await?;
+        if outcome.replayed {
+            // The first answer said this, whatever the catalogue says by now.
+            let status = ItemStatus::Active;
+            outcome.value.item.terms = Terms {
+                name,
+                price,
+                status,
+            };
+            outcome.value.item.category = category;
+        }
+        Ok(outcome)
     }
 
     /// Moves units in or out.

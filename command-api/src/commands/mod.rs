@@ -14,6 +14,7 @@ pub mod import;
 pub mod inventory;
 pub mod orders;
 pub mod passwords;
+pub mod sessions;
 pub mod users;
 
 /// The commands of a node. Cheap to clone.

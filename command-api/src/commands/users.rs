@@ -1,4 +1,4 @@
-//! Accounts and sessions. Personal data is sealed before a record is made of it, with a key that
+//! Accounts. Personal data is sealed before a record is made of it, with a key that
 //! is durable before the gate decides (step 2): two attempts make two keys, an orphan is harmless.
 
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use domain::email::{Email, EmailHash};
 use domain::ids::{SessionId, UserId};
 use domain::text::{Name, Password};
 use domain::time::Time;
-use domain::user::{ExistingUser, Role, User, UserCommand, UserEvent, UserRefusal};
+use domain::user::{ExistingUser, Role, User, UserCommand, UserRefusal};
 use event_log::Entry;
-use personal_data::{Field, PersonalKey, RefreshToken, Secrets, WrappedKey};
+use personal_data::{Field, PersonalKey, Secrets, WrappedKey};
 use record::{AggregateType, Events, Partition, RecordId};
 use serde::{Deserialize, Serialize};
 
@@ -42,27 +42,14 @@ pub struct UserSnapshot {
 pub struct UserNow {
     /// Its id.
     pub id: UserId,
-    /// Its address.
-    pub email: String,
-    /// Its name.
-    pub name: String,
+    /// Its address; `None` once it was erased.
+    pub email: Option<String>,
+    /// Its name; `None` once it was erased.
+    pub name: Option<String>,
     /// What it may do.
     pub role: Role,
     /// When it registered.
     pub created_at: Time,
-}
-
-/// A session that was begun or refreshed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionNow {
-    /// Whose.
-    pub user_id: UserId,
-    /// Which.
-    pub session_id: SessionId,
-    /// What the user may do.
-    pub role: Role,
-    /// The refresh token, as the client holds it.
-    pub refresh_token: String,
 }
 
 /// Why a user's command has no 2xx.
@@ -125,6 +112,7 @@ impl Commands {
         let key = PersonalKey::generate();
         let wrapped_key = secrets.wrap_key(&key);
         self.keep_key(&key, &wrapped_key).await?;
+        let answered_name = name.as_str().to_owned();
         let handler = Register {
             id: UserId(self.committer.new_id()),
             email_hash: secrets.email_hash(&email),
@@ -136,10 +124,12 @@ impl Commands {
             wrapped_key,
         };
         let committed = self.committer.commit(request, handler).await?;
-        let outcome = self.user_after(committed).await?;
+        let mut outcome = self.user_after(committed).await?;
         if outcome.replayed {
             self.check_replayed_password(outcome.value.id, password)
                 .await?;
+            // The first answer, whatever the user is called and may do by now.
+            (outcome.value.name, outcome.value.role) = (Some(answered_name), role);
         }
         Ok(outcome)
     }
@@ -174,94 +164,6 @@ impl Commands {
         Ok(())
     }
 
-    /// Begins a session, if address and password fit.
-    ///
-    /// # Errors
-    /// [`UserError::InvalidCredentials`], and as every command.
-    pub async fn log_in(
-        &self,
-        request: Request,
-        email: Email,
-        password: Password,
-    ) -> Result<Outcome<SessionNow>, UserError> {
-        let claim = email_claim(&self.personal.secrets.email_hash(&email));
-        let found = self.user_snapshot(Look::Claimed(claim)).await?;
-        let hash = found
-            .as_ref()
-            .and_then(|snapshot| self.password_hash(snapshot));
-        let verified = self.personal.passwords.verify(password, hash).await;
-        let fits = verified.map_err(|_| CommitError::Busy)?;
-        let Some(user) = found
-            .filter(|_| fits)
-            .and_then(|snapshot| snapshot.user.existing)
-        else {
-            return Err(UserError::InvalidCredentials);
-        };
-        let session = SessionId(self.committer.new_id());
-        let hash = user.password_hash.clone();
-        let make = move |now: &ExistingUser, _: Option<&PersonalKey>, at: Time| {
-            if now.password_hash == hash {
-                UserCommand::StartSession { session, at }
-            } else {
-                // The password changed while it was verified: begin nothing.
-                UserCommand::EndSession { session }
-            }
-        };
-        let committed = self.change(request, user.id, make).await?;
-        self.session_after(committed, session, 1)
-    }
-
-    /// Uses a refresh token. The previous one gives the same successor again. The request is made
-    /// for the user that the token names.
-    ///
-    /// # Errors
-    /// [`UserError::InvalidCredentials`] where it is no token or its session has ended.
-    pub async fn refresh(
-        &self,
-        request: impl FnOnce(record::Actor) -> Request,
-        token: &str,
-    ) -> Result<Outcome<SessionNow>, UserError> {
-        let token = self.personal.secrets.read_refresh_token(token);
-        let RefreshToken {
-            user_id,
-            session_id,
-            counter,
-        } = token.ok_or(UserError::InvalidCredentials)?;
-        let make = move |_: &ExistingUser, _: Option<&PersonalKey>, at: Time| {
-            UserCommand::RefreshSession {
-                session: session_id,
-                counter,
-                at,
-            }
-        };
-        let holder = self.user_snapshot(Look::Aggregate(key(user_id))).await?;
-        let holder = holder.and_then(|snapshot| snapshot.user.existing);
-        let role = holder.ok_or(UserError::InvalidCredentials)?.role;
-        let request = request(record::Actor::User { id: user_id, role });
-        let committed = self.change(request, user_id, make).await?;
-        self.session_after(committed, session_id, counter + 1)
-    }
-
-    /// Ends a session.
-    ///
-    /// # Errors
-    /// As every command.
-    pub async fn log_out(
-        &self,
-        request: Request,
-        user: UserId,
-        session: SessionId,
-    ) -> Result<Outcome<()>, UserError> {
-        let make =
-            move |_: &ExistingUser, _: Option<&PersonalKey>, _| UserCommand::EndSession { session };
-        let committed = self.change(request, user, make).await?;
-        Ok(Outcome {
-            value: (),
-            replayed: committed.replayed,
-            position: committed.position,
-        })
-    }
-
     /// Changes a user's name.
     ///
     /// # Errors
@@ -272,6 +174,7 @@ impl Commands {
         user: UserId,
         name: Name,
     ) -> Result<Outcome<UserNow>, UserError> {
+        let answered = name.as_str().to_owned();
         let make = move |user: &ExistingUser, key: Option<&PersonalKey>, _| UserCommand::Rename {
             name: key.map_or_else(
                 || user.name.clone(),
@@ -279,7 +182,12 @@ impl Commands {
             ),
         };
         let committed = self.change(request, user, make).await?;
-        self.user_after(committed).await
+        let mut outcome = self.user_after(committed).await?;
+        if outcome.replayed {
+            // The first answer had this name, whatever the user is called by now.
+            outcome.value.name = Some(answered);
+        }
+        Ok(outcome)
     }
 
     /// Changes a user's password; every session but `keep` ends.
@@ -346,7 +254,12 @@ impl Commands {
         let make =
             move |_: &ExistingUser, _: Option<&PersonalKey>, _| UserCommand::SetRole { role };
         let committed = self.change(request, user, make).await?;
-        self.user_after(committed).await
+        let mut outcome = self.user_after(committed).await?;
+        if outcome.replayed {
+            // As above.
+            outcome.value.role = role;
+        }
+        Ok(outcome)
     }
 
     /// Whether any user has registered: on an empty log the first administrator is made.
@@ -358,7 +271,7 @@ impl Commands {
         Ok(self.user_snapshot(Look::Claimed(claim)).await?.is_some())
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         request: Request,
         id: UserId,
@@ -379,7 +292,10 @@ impl Commands {
         }
     }
 
-    async fn user_snapshot(&self, look: Look) -> Result<Option<UserSnapshot>, CommitError> {
+    pub(super) async fn user_snapshot(
+        &self,
+        look: Look,
+    ) -> Result<Option<UserSnapshot>, CommitError> {
         let epoch = self
             .committer
             .keeper
@@ -394,7 +310,7 @@ impl Commands {
         }
     }
 
-    fn password_hash(&self, snapshot: &UserSnapshot) -> Option<String> {
+    pub(super) fn password_hash(&self, snapshot: &UserSnapshot) -> Option<String> {
         let user = snapshot.user.existing.as_ref()?;
         personal_key(&self.personal.secrets, user, &snapshot.wrapped_key)?
             .open(Field::PasswordHash, &user.password_hash)
@@ -417,13 +333,12 @@ impl Commands {
             }
         };
         let user = snapshot.user.existing.as_ref().ok_or_else(unreadable)?;
-        let key = personal_key(&self.personal.secrets, user, &snapshot.wrapped_key)
-            .ok_or_else(unreadable)?;
-        let open = |field, sealed| key.open(field, sealed).map_err(|_| unreadable());
+        let key = personal_key(&self.personal.secrets, user, &snapshot.wrapped_key);
+        let open = |field, sealed| key.as_ref()?.open(field, sealed).ok();
         let value = UserNow {
             id: user.id,
-            email: open(Field::Email, &user.email)?,
-            name: open(Field::Name, &user.name)?,
+            email: open(Field::Email, &user.email),
+            name: open(Field::Name, &user.name),
             role: user.role,
             created_at: user.created_at,
         };
@@ -433,50 +348,9 @@ impl Commands {
             position: committed.position,
         })
     }
-
-    fn session_after(
-        &self,
-        committed: Committed,
-        session_id: SessionId,
-        counter: u64,
-    ) -> Result<Outcome<SessionNow>, UserError> {
-        let ended = match &committed.record.body.events {
-            Events::Users(events) => events.iter().any(
-                |e| matches!(e, UserEvent::SessionEnded { session } if *session == session_id),
-            ),
-            _ => false,
-        };
-        let snapshot: Option<UserSnapshot> = committed
-            .snapshot
-            .as_deref()
-            .and_then(|snapshot| serde_json::from_str(snapshot).ok());
-        let user = snapshot.and_then(|snapshot| snapshot.user.existing);
-        let Some(user) =
-            user.filter(|user| !ended && user.sessions.iter().any(|s| s.id == session_id))
-        else {
-            return Err(UserError::InvalidCredentials);
-        };
-        let token = RefreshToken {
-            user_id: user.id,
-            session_id,
-            counter,
-        };
-        let refresh_token = self.personal.secrets.refresh_token_text(&token);
-        let value = SessionNow {
-            user_id: user.id,
-            session_id,
-            role: user.role,
-            refresh_token,
-        };
-        Ok(Outcome {
-            value,
-            replayed: false,
-            position: committed.position,
-        })
-    }
 }
 
-fn key(id: UserId) -> AggregateKey {
+pub(super) fn key(id: UserId) -> AggregateKey {
     AggregateKey {
         kind: AggregateType::Users,
         id: Arc::from(id.to_string()),

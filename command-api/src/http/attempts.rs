@@ -341,3 +341,105 @@ impl<N: Hash + Eq + Clone> Drop for Attempt<N> {
         self.ended.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    /// A clock that stands still until it is set.
+    #[derive(Debug)]
+    struct SetClock(AtomicI64);
+
+    impl SetClock {
+        fn new() -> Arc<Self> {
+            Arc::new(Self(AtomicI64::new(1_000_000_000_000)))
+        }
+
+        fn move_by(&self, seconds: i64) {
+            self.0.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+        }
+    }
+
+    impl Clock for SetClock {
+        fn now(&self) -> Time {
+            Time::from_microseconds(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    fn email() -> EmailHash {
+        EmailHash::parse(&"0".repeat(64)).unwrap()
+    }
+
+    /// Whether an attempt on the account was let in; it fails.
+    async fn fails(attempts: &LogInAttempts) -> bool {
+        attempts.on_account(&email()).await.is_ok()
+    }
+
+    async fn fail(attempts: &LogInAttempts, times: usize) {
+        for _ in 0..times {
+            assert!(fails(attempts).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_closes_nothing_for_longer_than_was_said() {
+        let clock = SetClock::new();
+        let attempts = LogInAttempts::new(LogInLimits::default(), clock.clone());
+        fail(&attempts, 5).await;
+        clock.move_by(-3600);
+        assert!(!fails(&attempts).await);
+        clock.move_by(3600 + 1);
+        fail(&attempts, 1).await;
+    }
+
+    #[tokio::test]
+    async fn failures_are_forgotten_after_a_quiet_day() {
+        let clock = SetClock::new();
+        let attempts = LogInAttempts::new(LogInLimits::default(), clock.clone());
+        fail(&attempts, 5).await;
+        clock.move_by(24 * 3600);
+        fail(&attempts, 5).await;
+        assert!(!fails(&attempts).await);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_judged_or_was_right_leaves_nothing_behind() {
+        let attempts = LogInAttempts::new(LogInLimits::default(), SetClock::new());
+        for _ in 0..100 {
+            attempts.on_account(&email()).await.unwrap().withdraw();
+            let attempt = attempts.on_account(&email()).await.unwrap();
+            attempt.end(Ok(())).unwrap();
+        }
+        assert!(attempts.accounts.standings.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_attempt_waits_for_those_under_way_where_they_may_use_up_what_is_left() {
+        let attempts = LogInAttempts::new(LogInLimits::default(), SetClock::new());
+        fail(&attempts, 4).await;
+        let first = attempts.on_account(&email()).await.unwrap();
+        let hash = email();
+        let mut second = Box::pin(attempts.on_account(&hash));
+        assert!(futures::poll!(&mut second).is_pending());
+        first.end(Ok(())).unwrap();
+        assert!(second.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_network_of_ipv6_has_one_budget() {
+        let limits = LogInLimits {
+            address_burst: 1,
+            ..LogInLimits::default()
+        };
+        let attempts = LogInAttempts::new(limits, SetClock::new());
+        let by = async |address: &str| {
+            let address = address.parse().unwrap();
+            attempts.by_address(address).await.is_ok()
+        };
+        assert!(by("2001:db8::1").await);
+        assert!(!by("2001:db8::2").await);
+        assert!(by("2001:db8:0:1::1").await);
+    }
+}

@@ -65,3 +65,43 @@ fn refused(refusal: Refusal, what: &'static str) -> Problem {
         Refusal::SessionEnded => Problem::invalid_refresh_token(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header::RETRY_AFTER;
+    use axum::response::IntoResponse as _;
+    use contract::problem::Code;
+
+    use super::*;
+
+    fn code(error: CommitError) -> Code {
+        declined("order")(error).code()
+    }
+
+    #[test]
+    fn what_changed_nothing_is_told_from_what_may_have() {
+        let why = || "why".to_owned();
+        assert_eq!(code(CommitError::Busy), Code::Unavailable);
+        assert_eq!(code(CommitError::Unavailable(why())), Code::Unavailable);
+        assert_eq!(
+            code(CommitError::OutcomeUnknown(why())),
+            Code::OutcomeUnknown
+        );
+        assert_eq!(code(CommitError::TooLarge), Code::BodyTooLarge);
+        assert_eq!(code(CommitError::KeyReused), Code::IdempotencyKeyReused);
+    }
+
+    #[test]
+    fn every_503_says_when_to_come_again() {
+        let why = || "why".to_owned();
+        for error in [
+            CommitError::Busy,
+            CommitError::Unavailable(why()),
+            CommitError::OutcomeUnknown(why()),
+        ] {
+            let response = declined("order")(error).into_response();
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()[RETRY_AFTER], "1");
+        }
+    }
+}

@@ -18,7 +18,7 @@ use super::asked::Asked;
 use super::client_address::ClientAddress;
 use super::declined::declined_user;
 use super::written::{DONE, Written};
-use crate::commands::users::SessionNow;
+use crate::commands::sessions::SessionNow;
 
 /// Who logs in. Read as plain text: what cannot be an address or a password is simply wrong.
 #[derive(Deserialize, ToSchema)]

@@ -192,8 +192,8 @@ pub(super) async fn set_role(
 fn user(now: UserNow) -> answers::User {
     answers::User {
         id: now.id,
-        email: Some(now.email),
-        name: Some(now.name),
+        email: now.email,
+        name: now.name,
         role: now.role,
         created_at: now.created_at,
     }

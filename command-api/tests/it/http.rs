@@ -31,21 +31,27 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-/// A clock that a test can set forward.
-#[derive(Debug, Default)]
-pub(crate) struct ShiftedClock(AtomicI64);
+/// A clock that stands still until a test moves it, so that no limit depends on how fast the
+/// machine is.
+#[derive(Debug)]
+pub(crate) struct StillClock(AtomicI64);
 
-impl Clock for ShiftedClock {
+impl StillClock {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(SystemClock.now().microseconds())))
+    }
+}
+
+impl Clock for StillClock {
     fn now(&self) -> Time {
-        let now = SystemClock.now().microseconds() + self.0.load(Ordering::Relaxed);
-        Time::from_microseconds(now)
+        Time::from_microseconds(self.0.load(Ordering::Relaxed))
     }
 }
 
 /// A shop without a network. Dropping it is like killing it.
 pub(crate) struct Shop {
     pub(crate) signer: TokenSigner,
-    pub(crate) clock: Arc<ShiftedClock>,
+    pub(crate) clock: Arc<StillClock>,
     pub(crate) router: Router,
     pub(crate) document: utoipa::openapi::OpenApi,
     _directory: Option<tempfile::TempDir>,
@@ -68,7 +74,7 @@ impl Shop {
 
     pub(crate) fn over(directory: &Path, secrets: &Arc<Secrets>, settings: HttpSettings) -> Self {
         let log = Arc::new(SqliteLog::open(directory, SqliteSettings::default()).unwrap());
-        let clock = Arc::new(ShiftedClock::default());
+        let clock = StillClock::new();
         let committer = Committer::new(
             Arc::new(MemoryGate::new(1000)),
             log,

@@ -357,7 +357,7 @@ fn nothing_that_a_client_can_send_is_answered_with_a_defect() {
     });
     let token = format!("Bearer {}", shop.token(Role::Admin));
     let config = ProptestConfig {
-        cases: 200,
+        cases: 100,
         ..ProptestConfig::default()
     };
     proptest!(config, |(body in any_json(), raw in proptest::collection::vec(any::<u8>(), 0..64))| {

@@ -199,6 +199,54 @@ async fn a_repeated_registration_is_compared_by_its_password_too() {
 }
 
 #[tokio::test]
+async fn a_first_answer_stays_what_it_was() {
+    let shop = Shop::open();
+    let user = shop
+        .register("kim@shop.example", "correct horse")
+        .await
+        .is(201)
+        .str("id");
+    let id: UserId = user.parse().unwrap();
+    let rename = async |key: &str, name: &str| {
+        let call = shop
+            .call("PATCH", "/v1/users/me")
+            .bearer(&shop.token_of(id, Role::Customer));
+        call.key(key)
+            .json(&json!({"name": name}))
+            .send()
+            .await
+            .is(200)
+    };
+    let admin = UserId(Uuid::now_v7());
+    let set_role = async |key: &str, role: &str| {
+        let call = shop.put(&format!("/v1/users/{user}/role"));
+        let call = call.bearer(&shop.token_of(admin, Role::Admin)).key(key);
+        call.json(&json!({"role": role})).send().await.is(200)
+    };
+    let put = async |key: &str, name: &str, price: i64| {
+        let price = json!({"amount": price, "currency": "EUR"});
+        let call = shop
+            .put("/v1/inventory/A")
+            .bearer(&shop.token_of(admin, Role::Staff))
+            .key(key);
+        call.json(&json!({"name": name, "price": price}))
+            .send()
+            .await
+    };
+    let renamed = rename("1", "Sam").await.json();
+    rename("2", "Max").await;
+    assert_eq!(rename("1", "Sam").await.json(), renamed);
+    let promoted = set_role("3", "staff").await;
+    set_role("4", "admin").await;
+    let again = set_role("3", "staff").await;
+    assert!(again.is_replayed());
+    assert_eq!(again.str("role"), promoted.str("role"));
+    let created = put("5", "Lamp", 1).await.is(201).json();
+    put("6", "Desk", 2).await.is(200);
+    assert_eq!(put("5", "Lamp", 1).await.is(201).json(), created);
+}
+
+#[tokio::test]
 async fn a_session_takes_no_notice_of_a_key() {
     let shop = Shop::open();
     shop.register("kim@shop.example", "correct horse")
