@@ -26,6 +26,7 @@ use crate::fold::{Known, Mark, Projected, Rows};
 use crate::store::literal::{Dialect, Literal};
 use crate::store::statement::{OnConflict, Script, Upsert, Written, literals};
 
+pub mod alone;
 pub(crate) mod literal;
 pub(crate) mod statement;
 

@@ -19,6 +19,7 @@ mod info;
 mod keys;
 mod probe;
 mod rebuild;
+mod scratch;
 mod scripts;
 
 use std::collections::{BTreeMap, HashSet};
@@ -33,6 +34,7 @@ use redis::{Value, cmd};
 
 use self::connection::Connection;
 use self::keys::Namespace;
+pub use self::scratch::SCRATCH_PREFIX;
 use super::{
     Current, Decide, Gate, GateError, Intent, Look, Looked, Pending, Rebuild, Reply, Settle,
     Settled, Verdict,

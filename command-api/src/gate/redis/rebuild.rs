@@ -73,7 +73,7 @@ async fn check_not_behind(shared: &Shared, epoch: u64) -> Result<(), GateError> 
 /// Every deletion is one `UNLINK` that names an epoch's marker together with all of its data:
 /// were the marker deleted first, another recovery could write its own in between and be
 /// published with a hole.
-async fn delete_lower(shared: &Shared, epoch: u64) -> Result<(), GateError> {
+pub(super) async fn delete_lower(shared: &Shared, epoch: u64) -> Result<(), GateError> {
     for lower in epochs(shared).await?.range(..epoch) {
         let mut unlink = cmd("UNLINK");
         for name in keys::OF_EPOCH {
