@@ -22,19 +22,26 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// # Errors
 /// One sentence where Redis does not answer or cannot be a gate.
 pub(crate) async fn open_gate(args: &RedisArgs) -> Result<Arc<dyn Gate>> {
+    let gate = redis_gate(args)?;
+    gate.probe().await.context("Redis cannot be used")?;
+    Ok(Arc::new(gate))
+}
+
+/// The gate in Redis, not connected yet.
+///
+/// # Errors
+/// One sentence where a setting is missing or malformed.
+pub(crate) fn redis_gate(args: &RedisArgs) -> Result<RedisGate> {
     let Some(url) = &args.redis else {
         bail!("--redis is missing; give the URL of a Redis 7 or later")
     };
-    let settings = RedisSettings {
+    Ok(RedisGate::new(&RedisSettings {
         url: url.reveal().to_owned(),
         namespace: args.redis_namespace.clone(),
         connect_timeout: CONNECT_WITHIN,
         response_timeout: ANSWER_WITHIN,
         entries_per_generation: ENTRIES_PER_GENERATION,
-    };
-    let gate = RedisGate::new(&settings)?;
-    gate.probe().await.context("Redis cannot be used")?;
-    Ok(Arc::new(gate))
+    })?)
 }
 
 /// The log in Kafka: topics made where they are missing, and verified.

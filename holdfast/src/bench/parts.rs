@@ -34,7 +34,7 @@ pub(super) async fn alone(
     let selects = select::alone(stage, phases.duration / 2, placed).await?;
     let selects_per_second = selects.per_second;
     figures.extend(written(stage).await?);
-    figures.push(projection::alone(stage).await?);
+    figures.extend(projection::alone(stage).await?);
     figures.push(selects);
     figures.push(disk::alone(stage.throwaway.path())?);
     Ok((figures, selects_per_second))

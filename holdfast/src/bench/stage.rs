@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use command_api::gate::Gate;
+use command_api::gate::redis::SCRATCH_PREFIX as SCRATCH_NAMESPACE;
 use event_log::EventLog;
 use event_log::kafka::{SCRATCH_PREFIX, delete_scratch};
 use event_log::sqlite::SqliteLog;
@@ -152,7 +153,7 @@ impl Scratch {
              whose user may create databases",
         )?;
         let redis = RedisArgs {
-            redis_namespace: format!("{SCRATCH_PREFIX}{run}"),
+            redis_namespace: format!("{SCRATCH_NAMESPACE}{run}"),
             ..args.redis.clone()
         };
         let kafka = KafkaArgs {
@@ -256,21 +257,13 @@ impl Scratch {
 
     async fn remove(self) -> Result<()> {
         for redis in [&self.redis, &self.redis_beside()] {
-            empty(&*services::open_gate(redis).await?).await?;
+            services::redis_gate(redis)?.delete_scratch().await?;
         }
         for kafka in [&self.kafka, &self.kafka_beside()] {
             delete_scratch(services::kafka_settings(kafka)?).await?;
         }
         Ok(self.database.remove().await?)
     }
-}
-
-/// Drops everything that a gate of this run holds but its pointer and one marker: a rebuild of a
-/// higher epoch begins with that, and this one is never published.
-async fn empty(gate: &dyn Gate) -> Result<()> {
-    let epoch = gate.current().await?.map_or(1, |current| current.epoch + 1);
-    gate.begin_rebuild(epoch).await?;
-    Ok(())
 }
 
 fn watched(servers: &[Server], scratch: Option<&Scratch>) -> Vec<Watched> {
