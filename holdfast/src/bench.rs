@@ -14,14 +14,14 @@ mod stage;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 
 use self::figures::Report;
 use self::phases::Phases;
 use self::stage::Stage;
 use crate::load::check::{self, Check};
 use crate::load::crowd::connections_max;
-use crate::settings::{BenchArgs, Place, place};
+use crate::settings::BenchArgs;
 
 /// What was aimed at on two cores with everything on them, the load included.
 mod goals {
@@ -43,15 +43,15 @@ pub(crate) async fn run(args: BenchArgs) -> Result<ExitCode> {
     if let Some(key_file) = &args.bare_http {
         return bare::serve(key_file).await.map(|()| ExitCode::SUCCESS);
     }
-    tokio::select! {
-        measured = measure(&args) => measured,
-        _ = tokio::signal::ctrl_c() => bail!("the benchmark was stopped; what it made on services is named holdfast-scratch-… and may be removed"),
-    }
+    measure(&args).await
 }
 
 async fn measure(args: &BenchArgs) -> Result<ExitCode> {
     let mut stage = Stage::set(args).await?;
-    let report = report(args, &mut stage).await;
+    let report = tokio::select! {
+        report = report(args, &mut stage) => report,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("the benchmark was stopped")),
+    };
     // Whatever went wrong, nothing is left behind.
     let cleared = stage.clear().await;
     let report = report?;
@@ -70,10 +70,7 @@ async fn measure(args: &BenchArgs) -> Result<ExitCode> {
 }
 
 async fn report(args: &BenchArgs, stage: &mut Stage) -> Result<Report> {
-    let embedded = matches!(
-        place(&args.redis, &args.kafka, &args.mysql)?,
-        Place::Embedded
-    );
+    let embedded = stage.scratch.is_none();
     let connections = usize::try_from(args.connections)?.min(connections_max());
     let phases = Phases::prepare(stage, connections, Duration::from_secs(args.seconds)).await?;
     let say = |what: &str| {

@@ -14,7 +14,6 @@ use anyhow::{Context, Result, bail};
 use hyper::body::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use serde_json::json;
 
 use self::checks::Sold;
 use crate::load::call::Call;
@@ -35,7 +34,7 @@ const REDRAW_EVERY: Duration = Duration::from_millis(50);
 /// How long the read side may take to show what was sold.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
 /// What is on the screen while the sale runs.
-const BAR: &str = "{bar:40.green/dim} {pos}/{len} buyers answered   {msg}";
+const BAR: &str = "{bar:16.green/dim} {pos}/{len} answered · {msg}";
 
 /// How a sale went, for programs.
 #[derive(Debug, Serialize)]
@@ -199,7 +198,6 @@ async fn sell(
 }
 
 fn draw(screen: &ProgressBar, tally: &Tally, stock: u32) {
-    screen.set_position(tally.ended());
     screen.set_message(format!(
         "sold {}/{stock} · sold out {} · errors {} · p50 {} ms · p99 {} ms",
         tally.placed.len(),
@@ -208,6 +206,7 @@ fn draw(screen: &ProgressBar, tally: &Tally, stock: u32) {
         milliseconds(tally.latency(0.5)),
         milliseconds(tally.latency(0.99)),
     ));
+    screen.set_position(tally.ended());
 }
 
 fn report(args: &SaleArgs, connections: usize, ran: &Ran, checks: Vec<Check>) -> Report {
@@ -230,7 +229,7 @@ fn report(args: &SaleArgs, connections: usize, ran: &Ran, checks: Vec<Check>) ->
 
 fn print(report: &Report, tally: &Tally, json: bool) -> Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(&json!(report))?);
+        println!("{}", serde_json::to_string_pretty(report)?);
         return Ok(());
     }
     println!(

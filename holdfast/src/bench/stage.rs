@@ -70,24 +70,33 @@ impl Stage {
     }
 
     async fn on_services(scratch: Scratch) -> Result<Self> {
+        match Self::roles(&scratch).await {
+            Ok((throwaway, servers, shop)) => {
+                let watched = watched(&servers, Some(&scratch));
+                Ok(Self {
+                    throwaway,
+                    shop,
+                    watched,
+                    servers,
+                    scratch: Some(scratch),
+                })
+            }
+            Err(error) => {
+                // What did not start is the sentence to show.
+                let _ = scratch.remove().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn roles(scratch: &Scratch) -> Result<(Throwaway, Vec<Server>, Shop)> {
         let throwaway = Throwaway::new(scratch.variables())?;
         // One after the other: the first one makes the keys, the second one the tables.
-        let mut servers = vec![];
-        for role in ["command-api", "projectors", "query-api"] {
-            servers.push(throwaway.start_role(role).await?);
-        }
-        let [writes, _, reads] = servers.as_slice() else {
-            bail!("three roles were started")
-        };
+        let writes = throwaway.start_role("command-api").await?;
+        let projectors = throwaway.start_role("projectors").await?;
+        let reads = throwaway.start_role("query-api").await?;
         let shop = Shop::open(&writes.target, &reads.target, &throwaway.admin).await?;
-        let watched = watched(&servers, Some(&scratch));
-        Ok(Self {
-            throwaway,
-            shop,
-            watched,
-            servers,
-            scratch: Some(scratch),
-        })
+        Ok((throwaway, vec![writes, projectors, reads], shop))
     }
 
     /// The log that the servers write, for reading.

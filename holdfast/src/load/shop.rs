@@ -227,7 +227,10 @@ pub(crate) fn get(path: &str) -> Result<Call> {
 async fn log_in(writes: &Target, email: &str, password: &str) -> Result<Bearer> {
     let body = json!({"email": email, "password": password});
     let call = Call::json(Method::POST, uri("/v1/sessions")?, &body);
-    let answer = expect(&mut Client::of(writes), call, StatusCode::CREATED).await?;
+    let mut client = Client::of(writes);
+    // A server that is not there is told at once; only one that was there is waited for.
+    client.connect().await?;
+    let answer = expect(&mut client, call, StatusCode::CREATED).await?;
     let pair: TokenPair = serde_json::from_slice(&answer.body)?;
     Bearer::new(&pair.access_token)
 }

@@ -41,8 +41,8 @@ impl Sold<'_> {
             Some(item) => item,
             None => shop.item(self.sku).await?,
         };
-        checks.extend(self.of_the_item(&item));
         checks.push(self.of_the_orders(shop).await?);
+        checks.extend(self.of_the_item(&item));
         checks.extend(self.of_the_ledger(&shop.ledger(self.sku).await?));
         Ok(checks)
     }
@@ -60,7 +60,7 @@ impl Sold<'_> {
             ),
             Check::equal("orders placed (201)", expected, tally.placed.len()),
             Check::equal(
-                "different orders among them",
+                "of those, different ones",
                 tally.placed.len(),
                 distinct.len(),
             ),
@@ -116,7 +116,7 @@ impl Sold<'_> {
             found += usize::from(order.is_some_and(|order| self.is_ours(&order)));
         }
         Ok(Check::equal(
-            "of those, found as they were ordered",
+            "orders found as they were placed",
             self.tally.placed.len(),
             found,
         ))
@@ -145,7 +145,7 @@ impl Sold<'_> {
         vec![
             Check::equal("orders in the item's ledger", placed.len(), ordered.len()),
             Check::equal(
-                "of those, answered with 201",
+                "of those, answered 201",
                 placed.len(),
                 ordered.intersection(&placed).count(),
             ),
