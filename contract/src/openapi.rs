@@ -1,47 +1,34 @@
-//! The OpenAPI document: generated from the routes, so that it cannot say anything else.
+//! The frame of the OpenAPI document: what it says of all roles alike. The rest is generated from
+//! the routes that are merged into it, so that it cannot say anything else than they do.
 
-use axum::Json;
-use axum::http::header::CACHE_CONTROL;
-use axum::response::IntoResponse;
-use axum::{Router, routing};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::Problem;
 
-/// Where the document is served.
-pub const PATH: &str = "/v1/openapi.json";
-
-/// Makes the document of an API from those of its routers: what it is called, how a client
-/// authenticates, and how every refusal looks.
-pub fn document(routers: impl IntoIterator<Item = OpenApi>) -> OpenApi {
-    let mut document = OpenApi::default();
-    for router in routers {
-        document.merge(router);
-    }
-    document.info = InfoBuilder::new()
+/// The document without any route: what it is about, how a client authenticates, and how every
+/// refusal looks ([`crate::refused`] only refers to that).
+pub fn document() -> OpenApi {
+    let info = InfoBuilder::new()
         .title("Holdfast")
+        .description(Some(
+            "Users, orders and inventory of a shop that cannot oversell.",
+        ))
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("An order backend that cannot oversell."))
+        .build();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
         .build();
     let mut problems = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut problems);
-    let common = ComponentsBuilder::new()
+    let components = ComponentsBuilder::new()
         .schemas_from_iter(problems)
-        .security_scheme(
-            "bearer",
-            SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
-        )
+        .security_scheme("bearer", SecurityScheme::Http(bearer))
         .build();
-    let components = document.components.get_or_insert_default();
-    components.schemas.extend(common.schemas);
-    components.security_schemes.extend(common.security_schemes);
-    document
-}
-
-/// Serves the document.
-pub fn routes(document: OpenApi) -> Router {
-    let answer = async move || ([(CACHE_CONTROL, "no-cache")], Json(document)).into_response();
-    Router::new().route(PATH, routing::get(answer))
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .build()
 }

@@ -7,35 +7,12 @@ use axum::Router;
 use axum::http::HeaderValue;
 use contract::TokenVerifier;
 use contract::layers::{self, LayerSettings};
+use contract::openapi;
 use contract::operations::{self, Operations, Part};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::settings::HttpArgs;
-
-/// What the OpenAPI document says of all roles alike.
-fn document() -> OpenApi {
-    let info = InfoBuilder::new()
-        .title("Holdfast")
-        .description(Some(
-            "Users, orders and inventory of a shop that cannot oversell.",
-        ))
-        .version(env!("CARGO_PKG_VERSION"))
-        .build();
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("JWT")
-        .build();
-    let components = ComponentsBuilder::new()
-        .security_scheme("bearer", SecurityScheme::Http(bearer))
-        .build();
-    OpenApiBuilder::new()
-        .info(info)
-        .components(Some(components))
-        .build()
-}
 
 /// What a role serves.
 pub(crate) struct Served {
@@ -54,7 +31,7 @@ pub(crate) struct Served {
 /// # Errors
 /// Where a CORS origin cannot be a header's value.
 pub(crate) fn router(served: Served, http: &HttpArgs) -> Result<Router> {
-    let mut all = OpenApiRouter::with_openapi(document());
+    let mut all = OpenApiRouter::with_openapi(openapi::document());
     for routes in served.routes {
         all = all.merge(routes);
     }
@@ -65,8 +42,8 @@ pub(crate) fn router(served: Served, http: &HttpArgs) -> Result<Router> {
         parts: served.parts,
         metrics: served.metrics,
     };
-    let (router, openapi) = all.merge(operations::routes(operations)).split_for_parts();
-    let docs = SwaggerUi::new("/docs").url("/v1/openapi.json", openapi);
+    let (router, document) = all.merge(operations::routes(operations)).split_for_parts();
+    let docs = SwaggerUi::new("/docs").url("/v1/openapi.json", document);
     let origin = |origin: &String| {
         HeaderValue::from_str(origin)
             .with_context(|| format!("{origin} is no origin for --cors-origin"))
