@@ -9,3 +9,4 @@ mod flow;
     reason = "the tests of faults, which follow, use the rest"
 )]
 mod harness;
+mod sale;

@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::eventually;
+use super::{in_time, turns};
 
 /// Where the processes listen; shared by all clients of a system, so that they follow a restart.
 #[derive(Debug, Clone, Default)]
@@ -163,11 +163,17 @@ impl Client {
 
     /// Sends a write again, with the same key, until its outcome is known.
     pub(crate) async fn send_until_known(&self, write: impl Fn(&Self) -> RequestBuilder) -> Answer {
-        eventually("the outcome is known", async || {
-            let answer = self.try_send(write(self)).await?;
-            (answer.status != 503).then_some(answer)
-        })
-        .await
+        let trying = async {
+            let mut turns = turns();
+            loop {
+                turns.tick().await;
+                let answer = self.try_send(write(self)).await;
+                if let Some(known) = answer.filter(|answer| answer.status != 503) {
+                    return known;
+                }
+            }
+        };
+        in_time("the outcome is known", trying).await
     }
 
     /// Makes an item with this much on stock.

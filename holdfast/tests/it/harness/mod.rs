@@ -7,13 +7,17 @@
 
 mod client;
 mod process;
+mod servers;
 mod services;
 mod system;
 
 use std::time::Duration;
 
-pub(crate) use client::{Answer, Api, Client};
+use tokio::time::{Interval, MissedTickBehavior};
+
+pub(crate) use client::{Answer, Api, Client, fresh_key};
 pub(crate) use process::{Ended, Node, run};
+pub(crate) use servers::{Server, alone};
 pub(crate) use services::Services;
 pub(crate) use system::System;
 
@@ -30,7 +34,7 @@ pub(crate) fn environment(name: &str) -> String {
 /// Asks again and again until there is something, and fails where nothing comes.
 pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
-        let mut turns = tokio::time::interval(Duration::from_millis(50));
+        let mut turns = turns();
         loop {
             turns.tick().await;
             if let Some(found) = ask().await {
@@ -38,8 +42,20 @@ pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
             }
         }
     };
-    match tokio::time::timeout(PATIENCE, asking).await {
-        Ok(found) => found,
+    in_time(what, asking).await
+}
+
+/// Fails where this does not come to an end.
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(result) => result,
         Err(_) => panic!("it did not happen within {PATIENCE:?}: {what}"),
     }
+}
+
+/// The pace at which somebody asks again.
+pub(crate) fn turns() -> Interval {
+    let mut turns = tokio::time::interval(Duration::from_millis(50));
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    turns
 }

@@ -4,7 +4,7 @@ use migrations::Database;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::environment;
+use super::{environment, eventually};
 
 /// Three services, with a namespace, topics and a database of one test's own.
 #[derive(Debug, Clone)]
@@ -36,8 +36,11 @@ impl Services {
     pub(crate) async fn of(redis: &str, kafka: &str, mysql: &str) -> Self {
         let name = format!("it_{}", Uuid::new_v4().simple());
         let admin = Database::mysql(&format!("{mysql}/information_schema"), 1).unwrap();
-        let create = format!("CREATE DATABASE {name}");
-        admin.execute(AssertSqlSafe(create)).await.unwrap();
+        let create = format!("CREATE DATABASE IF NOT EXISTS {name}");
+        eventually("the database is made", async || {
+            admin.execute(AssertSqlSafe(create.clone())).await.ok()
+        })
+        .await;
         admin.close().await;
         Self {
             redis: redis.to_owned(),

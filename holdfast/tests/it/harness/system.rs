@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::process::holdfast;
+use super::process::{holdfast, run_with};
 use super::{Api, Client, Node, Services, eventually};
 
 const ADMIN: &str = "admin@shop.example";
@@ -111,7 +111,7 @@ impl System {
         command
     }
 
-    /// What a tool (`replay`, `audit`) needs to find this shop's log and read models.
+    /// A tool (`replay`, `audit`) that finds this shop's log and read models.
     pub(crate) fn tool(&self, name: &str) -> Command {
         let mut command = holdfast();
         command.arg(name).arg("--data").arg(self.data());
@@ -121,6 +121,28 @@ impl System {
                 .args(services.mysql_arguments());
         }
         command
+    }
+
+    /// Waits until the read models show this much available and held of a SKU.
+    pub(crate) async fn shows(&self, client: &Client, sku: &str, available: i64, held: i64) {
+        let path = format!("/v1/inventory/{sku}");
+        eventually("the read models have caught up", async || {
+            let item = client.get(&path, "").await;
+            let same = item.status == 200
+                && (item.number("available"), item.number("held")) == (available, held);
+            same.then_some(())
+        })
+        .await;
+    }
+
+    /// The audit, a second reading of the raw log, finds every promise kept: log, gate and read
+    /// models agree.
+    pub(crate) async fn agrees(&self) {
+        let mut audit = self.tool("audit");
+        if let Some(services) = &self.services {
+            audit.args(services.redis_arguments());
+        }
+        println!("{}", run_with(audit, "").await.succeeded().stdout);
     }
 
     /// Tells every client where the processes listen now.

@@ -1,0 +1,190 @@
+//! A Redis, a Kafka or a MariaDB of a test's own, to be paused and killed.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::process::signal;
+use super::{environment, eventually};
+
+/// A server with a port and a directory of its own. Dropped, it is killed.
+pub(crate) struct Server {
+    _directory: TempDir,
+    port: u16,
+    start: Command,
+    process: Child,
+}
+
+/// Holds back other tests that start a broker or a database of their own: each of them is a
+/// machine's worth of work.
+pub(crate) async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    ALONE.lock().await
+}
+
+impl Server {
+    /// Redis, as the documentation wants it: no saves, no eviction.
+    pub(crate) async fn redis() -> Self {
+        let [port, _] = free_ports();
+        let mut command = Command::new(environment("HOLDFAST_TEST_REDIS_SERVER"));
+        command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
+        command.args(["--save", "", "--maxmemory-policy", "noeviction"]);
+        Self::start(tempfile::tempdir().unwrap(), port, command).await
+    }
+
+    /// One KRaft node that is broker and controller.
+    pub(crate) async fn kafka() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let [port, controller] = free_ports();
+        let settings = directory.path().join("server.properties");
+        let properties = format!(
+            "process.roles=broker,controller\nnode.id=1\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             log.dirs={}\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n\
+             auto.create.topics.enable=false\nlog.cleaner.dedupe.buffer.size=16777216\n",
+            directory.path().join("data").display()
+        );
+        std::fs::write(&settings, properties).unwrap();
+        let mut format = java("kafka.tools.StorageTool");
+        format.args(["format", "-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c"]);
+        succeed(format.arg(&settings));
+        let mut command = java("kafka.Kafka");
+        command.arg(settings);
+        Self::start(directory, port, command).await
+    }
+
+    /// MariaDB with the user `holdfast` and this password, who may do everything.
+    pub(crate) async fn mariadb(password: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let [port, _] = free_ports();
+        let data = format!("--datadir={}", directory.path().join("data").display());
+        // Run by root, it must be told to stay root.
+        let user = format!("--user={}", user());
+        let mut install = Command::new(environment("HOLDFAST_TEST_MARIADB_INSTALL_DB"));
+        install.args(["--no-defaults", "--skip-test-db"]);
+        succeed(install.args([&data, &user]));
+        let grant = directory.path().join("init.sql");
+        let sql =
+            format!("GRANT ALL ON *.* TO 'holdfast'@'127.0.0.1' IDENTIFIED BY '{password}';\n");
+        std::fs::write(&grant, sql).unwrap();
+        let mut command = Command::new(environment("HOLDFAST_TEST_MARIADBD"));
+        command.args([
+            "--no-defaults",
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+        ]);
+        command.args([
+            data,
+            user,
+            format!("--port={port}"),
+            format!("--init-file={}", grant.display()),
+            format!("--socket={}", directory.path().join("socket").display()),
+            format!("--pid-file={}", directory.path().join("pid").display()),
+        ]);
+        Self::start(directory, port, command).await
+    }
+
+    async fn start(directory: TempDir, port: u16, mut command: Command) -> Self {
+        let quiet = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let process = quiet.current_dir(directory.path()).spawn().unwrap();
+        let server = Self {
+            _directory: directory,
+            port,
+            start: command,
+            process,
+        };
+        server.accepts().await;
+        server
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it as a power cut would, but for what the kernel still writes.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again with what it finds in its directory.
+    pub(crate) async fn restart(&mut self) {
+        self.process = self.start.spawn().unwrap();
+        self.accepts().await;
+    }
+
+    /// Stops all of its instructions.
+    pub(crate) fn pause(&self) {
+        signal(self.process.id(), "-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) {
+        signal(self.process.id(), "-CONT");
+    }
+
+    /// One command of Redis, in its inline protocol.
+    pub(crate) fn command(&self, line: &str) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(!answer.starts_with('-'), "{answer}");
+    }
+
+    async fn accepts(&self) {
+        eventually("the server accepts connections", async || {
+            TcpStream::connect(("127.0.0.1", self.port)).ok()
+        })
+        .await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The test may have killed it.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_ports() -> [u16; 2] {
+    let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+    [listen(), listen()].map(|listener| listener.local_addr().unwrap().port())
+}
+
+fn java(class: &str) -> Command {
+    let libraries = PathBuf::from(environment("HOLDFAST_TEST_KAFKA_LIBS")).join("*");
+    let mut command = Command::new(environment("HOLDFAST_TEST_JAVA"));
+    command.args([
+        "-Xmx256m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+    ]);
+    command.arg(libraries).arg(class);
+    command
+}
+
+fn user() -> String {
+    let output = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[track_caller]
+fn succeed(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
