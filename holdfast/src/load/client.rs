@@ -96,3 +96,61 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
         .ok()?;
     Some(Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::http::HeaderMap;
+    use axum::response::IntoResponse;
+    use axum::routing::post;
+    use contract::headers::IDEMPOTENCY_KEY;
+    use hyper::{Method, Uri};
+    use serde_json::json;
+
+    use super::*;
+
+    /// A server that gives these answers, one after the other, and remembers the keys.
+    async fn server(answers: &[StatusCode]) -> (Target, Arc<Mutex<Vec<String>>>) {
+        let keys = Arc::new(Mutex::new(vec![]));
+        let mut left = answers.to_vec().into_iter();
+        let (seen, next) = (Arc::clone(&keys), Arc::new(Mutex::new(move || left.next())));
+        let answer = move |headers: HeaderMap| async move {
+            let key = headers[IDEMPOTENCY_KEY].to_str().unwrap().to_owned();
+            seen.lock().unwrap().push(key);
+            let status = (next.lock().unwrap())().unwrap();
+            (status, [(RETRY_AFTER, "0")]).into_response()
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let router = Router::new().route("/", post(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (target, keys)
+    }
+
+    #[tokio::test]
+    async fn not_now_is_tried_again_under_the_same_key() {
+        let not_now = [
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        let (target, keys) = server(&[not_now[0], not_now[1], StatusCode::CREATED]).await;
+        let call = Call::json(Method::POST, Uri::from_static("/"), &json!({})).under_new_key();
+        let answered = Client::of(&target).send(&call).await;
+        assert_eq!(answered.answer.unwrap().status, StatusCode::CREATED);
+        assert_eq!(answered.retries, 2);
+        let keys = keys.lock().unwrap();
+        assert_eq!(keys.len(), 3);
+        assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_stands() {
+        let (target, keys) = server(&[StatusCode::CONFLICT]).await;
+        let call = Call::json(Method::POST, Uri::from_static("/"), &json!({})).under_new_key();
+        let answered = Client::of(&target).send(&call).await;
+        assert_eq!(answered.answer.unwrap().status, StatusCode::CONFLICT);
+        assert_eq!(keys.lock().unwrap().len(), 1);
+    }
+}

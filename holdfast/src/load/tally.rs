@@ -134,3 +134,51 @@ fn names(answer: &Answer, code: &str) -> bool {
         .windows(end.len())
         .any(|window| window == end.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::HeaderMap;
+    use hyper::body::Bytes;
+
+    use super::*;
+
+    fn answered(status: StatusCode, body: &'static str) -> Answered {
+        let (headers, body) = (HeaderMap::new(), Bytes::from_static(body.as_bytes()));
+        let answer = Ok(Answer {
+            status,
+            headers,
+            body,
+        });
+        let took = Duration::from_millis(3);
+        Answered {
+            answer,
+            retries: 0,
+            took,
+        }
+    }
+
+    #[test]
+    fn sold_out_is_no_error_and_another_conflict_is() {
+        let mut tally = Tally::default();
+        let sold_out = r#"{"type":"/problems/out-of-stock","title":"Not enough in stock"}"#;
+        tally.count(0, &answered(StatusCode::CONFLICT, sold_out));
+        assert_eq!((tally.sold_out, tally.errors()), (1, 0));
+        let other = r#"{"type":"/problems/discontinued","title":"Discontinued"}"#;
+        tally.count(1, &answered(StatusCode::CONFLICT, other));
+        assert_eq!((tally.sold_out, tally.errors()), (1, 1));
+        assert!(tally.surprise.unwrap().contains("discontinued"));
+    }
+
+    #[test]
+    fn an_order_is_known_by_its_location() {
+        let id = Uuid::from_u128(7);
+        let mut answered = answered(StatusCode::CREATED, "{}");
+        let answer = answered.answer.as_mut().unwrap();
+        let location = format!("/v1/orders/{id}").parse().unwrap();
+        answer.headers.insert(LOCATION, location);
+        let mut tally = Tally::default();
+        tally.count(4, &answered);
+        let order = OrderId(id);
+        assert_eq!(tally.placed, [Placed { order, call: 4 }]);
+    }
+}
