@@ -18,11 +18,11 @@ use domain::time::Time;
 use event_log::sqlite::{SqliteLog, SqliteSettings};
 use event_log::{AppendFailure, Deliveries, Entry, EventLog};
 use migrations::Database;
+use migrations::scratch::ScratchDatabase;
 use projectors::{Projector, ReadModels, replay, source};
 use record::envelope::FORMAT;
 use record::epochs::{EpochEntry, GATE_INTERFACE, Shop};
 use record::{Actor, Body, Envelope, Events, Layout, Partition, Record, RecordId};
-use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use uuid::Uuid;
 
@@ -49,19 +49,9 @@ async fn main() -> Anything<()> {
     )
     .await?;
     if let Ok(server) = std::env::var("HOLDFAST_TEST_MYSQL") {
-        let name = format!("rows_per_second_{}", Uuid::new_v4().simple());
-        let admin = Database::mysql(&format!("{server}/information_schema"), 1)?;
-        let create = format!("CREATE DATABASE {name}");
-        admin.execute(AssertSqlSafe(create)).await?;
-        let measured = measure(
-            "MySQL",
-            &log,
-            Database::mysql(&format!("{server}/{name}"), 4)?,
-        )
-        .await;
-        admin
-            .execute(AssertSqlSafe(format!("DROP DATABASE {name}")))
-            .await?;
+        let scratch = ScratchDatabase::create(&format!("{server}/information_schema")).await?;
+        let measured = measure("MySQL", &log, Database::mysql(scratch.url(), 4)?).await;
+        scratch.remove().await?;
         measured?;
     }
     print_file_size(&folder.path().join("rows.db"))

@@ -192,6 +192,12 @@ impl Projector {
         self.running = None;
     }
 
+    /// Begins anew with these partitions.
+    pub(crate) fn take_up(&mut self, partitions: Vec<Partition>) {
+        self.partitions = partitions;
+        self.running = None;
+    }
+
     /// The partitions that are not left.
     pub(crate) fn partitions(&self) -> &[Partition] {
         &self.partitions

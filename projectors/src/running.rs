@@ -2,7 +2,8 @@
 //!
 //! A few tasks share the partitions, because rows are written fastest over a few connections. An
 //! error that may pass (no database, no log, another projector was faster) makes its task wait and
-//! begin anew; one that will not makes its partition stand still and leaves the others running.
+//! begin anew; one that will not makes its partition stand still, to be looked at again now and then, and leaves
+//! the others running.
 //! Either is in the status until it is over: a projector that stands still must never look as if
 //! it had nothing to do (scenario T31, field report R07).
 
@@ -14,10 +15,12 @@ use event_log::EventLog;
 use migrations::schema::SchemaError;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::projector::{Projector, ProjectorError};
+use crate::replay::{ReplayError, ReplayProgress, Replayed, replay};
 use crate::source;
 use crate::status::{PartitionStatus, States, sentence};
 use crate::store::ReadModels;
@@ -26,6 +29,9 @@ use crate::store::ReadModels;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest wait after an error.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// A partition that stands still is looked at again after this long: somebody may have mended it by
+/// a replay, a restored topic or a newer program beside this one.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// How often lag is measured for the metrics.
 const MEASURE_EVERY: Duration = Duration::from_secs(2);
 
@@ -34,6 +40,7 @@ const MEASURE_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Projectors {
     log: Arc<dyn EventLog>,
+    read_models: ReadModels,
     states: watch::Receiver<States>,
     shutdown: CancellationToken,
     supervisor: JoinHandle<()>,
@@ -56,13 +63,14 @@ impl Projectors {
         let (sender, states) = watch::channel(States::new(&source::partitions(&log)));
         let supervision = Supervision {
             log: Arc::clone(&log),
-            read_models,
+            read_models: read_models.clone(),
             tasks,
             states: sender,
             shutdown: shutdown.clone(),
         };
         Self {
             log,
+            read_models,
             states,
             shutdown,
             supervisor: tokio::spawn(supervision.run()),
@@ -94,6 +102,18 @@ impl Projectors {
             Some(reason) if !settled.have_reached(&ends) => Err(NeverCaughtUp(reason.to_owned())),
             _ => Ok(()),
         }
+    }
+
+    /// Rebuilds the read models beside the live ones, which go on meanwhile. A store that only this
+    /// process may write (SQLite) can only be replayed through here.
+    ///
+    /// # Errors
+    /// See [`ReplayError`]. The live read models are as they were.
+    pub async fn replay(
+        &self,
+        progress: impl Fn(ReplayProgress) + Sync,
+    ) -> Result<Replayed, ReplayError> {
+        replay(Arc::clone(&self.log), &self.read_models, progress).await
     }
 
     /// Stops after the transactions that are under way.
@@ -191,10 +211,16 @@ impl Supervision {
     }
 }
 
-/// Runs one projector until it is told to stop or has no partition left.
+/// Runs one projector until it is told to stop.
 async fn run(mut projector: Projector, states: watch::Sender<States>, shutdown: CancellationToken) {
+    let all = projector.partitions().to_vec();
+    let mut look_again = Instant::now();
     let mut pause = PAUSE_MIN;
-    while !shutdown.is_cancelled() && !projector.partitions().is_empty() {
+    while !shutdown.is_cancelled() {
+        let some_stand_still = projector.partitions().len() < all.len();
+        if some_stand_still && Instant::now() >= look_again {
+            projector.take_up(all.clone());
+        }
         let error = match projector.take_in_waiting().await {
             Ok(taken) => {
                 if let Some(marks) = projector.marks() {
@@ -207,6 +233,7 @@ async fn run(mut projector: Projector, states: watch::Sender<States>, shutdown: 
                 }
                 tokio::select! {
                     () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep_until(look_again), if some_stand_still => continue,
                     received = projector.receive() => match received {
                         Ok(()) => continue,
                         Err(error) => error,
@@ -216,6 +243,7 @@ async fn run(mut projector: Projector, states: watch::Sender<States>, shutdown: 
             Err(error) => error,
         };
         if handle(&mut projector, &states, &error) {
+            look_again = Instant::now() + LOOK_AGAIN_AFTER;
             continue;
         }
         match paused(pause, &shutdown).await {

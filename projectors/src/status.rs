@@ -64,12 +64,19 @@ impl States {
         Self(partitions.iter().map(state).collect())
     }
 
-    /// Partitions are at these marks, so whatever was wrong is over.
+    /// Partitions are at these marks, so whatever was wrong is over; but one that stood still is
+    /// only mended once it goes on.
     pub(crate) fn reached(&mut self, marks: &BTreeMap<Partition, Mark>) {
         for (partition, mark) in marks {
-            if let Some(state) = self.0.get_mut(partition) {
-                state.next_offset = Some(mark.next_offset);
-                state.error = None;
+            let Some(state) = self.0.get_mut(partition) else {
+                continue;
+            };
+            let next_offset = Some(mark.next_offset);
+            if !(state.stopped && state.next_offset == next_offset) {
+                *state = State {
+                    next_offset,
+                    ..State::default()
+                };
             }
         }
     }
@@ -138,4 +145,57 @@ pub(crate) fn sentence(error: &dyn Error) -> String {
         cause = error.source();
     }
     sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use record::reader::HighestFence;
+
+    use super::*;
+
+    const PARTITION: Partition = Partition::USER_KEYS;
+
+    fn mark(next_offset: u64) -> BTreeMap<Partition, Mark> {
+        let highest_fence = HighestFence::default();
+        let mark = Mark {
+            next_offset,
+            highest_fence,
+        };
+        BTreeMap::from([(PARTITION, mark)])
+    }
+
+    fn status(states: &States, end: u64) -> PartitionStatus {
+        let extent = Extent { start: 0, end };
+        states.measured(&[(PARTITION, Some(extent))]).remove(0)
+    }
+
+    #[test]
+    fn a_partition_that_stands_still_is_mended_only_when_it_goes_on() {
+        let mut states = States::new(&[PARTITION]);
+        states.reached(&mark(5));
+        states.stop(PARTITION, "a gap");
+        states.reached(&mark(5));
+        assert_eq!(states.stopped(), Some("a gap"));
+        states.reached(&mark(6));
+        assert_eq!(states.stopped(), None);
+        assert!(status(&states, 6).is_caught_up());
+    }
+
+    #[test]
+    fn an_error_that_passed_is_forgotten() {
+        let mut states = States::new(&[PARTITION]);
+        states.fail(&[PARTITION], "no answer");
+        assert_eq!(status(&states, 5).error.as_deref(), Some("no answer"));
+        states.reached(&mark(5));
+        assert!(status(&states, 5).is_caught_up());
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_lag_of_0() {
+        let mut states = States::new(&[PARTITION]);
+        assert_eq!(status(&states, 5).lag(), None);
+        states.reached(&mark(9));
+        assert_eq!(status(&states, 5).lag(), None);
+        assert_eq!(status(&states, 11).lag(), Some(2));
+    }
 }
