@@ -44,10 +44,19 @@ pub(crate) struct CallFailed {
     pub(crate) may_have_run: bool,
 }
 
+/// An answer, and how it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Answered<T> {
+    /// The answer.
+    pub(crate) answer: T,
+    /// Whether an earlier, unanswered call with the same question may have run.
+    pub(crate) may_have_run: bool,
+}
+
 struct Asked<C: Call> {
     epoch: Arc<OpenEpoch>,
     question: C::Question,
-    answer: oneshot::Sender<Result<C::Answer, CallFailed>>,
+    answer: oneshot::Sender<Result<Answered<C::Answer>, CallFailed>>,
 }
 
 /// How a batcher works.
@@ -81,7 +90,7 @@ impl<C: Call> Batcher<C> {
         &self,
         epoch: &Arc<OpenEpoch>,
         question: C::Question,
-    ) -> Result<C::Answer, CallFailed> {
+    ) -> Result<Answered<C::Answer>, CallFailed> {
         match self.send(epoch, question).await {
             Ok(answer) => answer,
             Err(_) => Err(CallFailed {
@@ -96,7 +105,7 @@ impl<C: Call> Batcher<C> {
         &self,
         epoch: &Arc<OpenEpoch>,
         question: C::Question,
-    ) -> oneshot::Receiver<Result<C::Answer, CallFailed>> {
+    ) -> oneshot::Receiver<Result<Answered<C::Answer>, CallFailed>> {
         let (answer, receiver) = oneshot::channel();
         // A closed queue drops the sender, which the receiver hears.
         let _ = self.queue.send(Asked {
@@ -176,7 +185,10 @@ async fn answer<C: Call>(call: &C, epoch: &OpenEpoch, batch: Vec<Asked<C>>, retr
         Ok(reply) => {
             epoch.heard_of_generation(reply.generation);
             for (sender, answer) in answers.into_iter().zip(reply.answers) {
-                let _ = sender.send(Ok(answer));
+                let _ = sender.send(Ok(Answered {
+                    answer,
+                    may_have_run,
+                }));
             }
         }
         Err(failed) => {

@@ -1,19 +1,55 @@
-//! The gate calls that are batched.
+//! The gate calls that are batched. Each tells the keeper what it finds out about the epoch.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use record::RecordId;
 
 use crate::batch::Call;
 use crate::epoch::OpenEpoch;
-use crate::gate::{Decide, Gate, GateError, Look, Looked, Reply, Settle, Settled, Verdict};
+use crate::epoch::keeper::Keeper;
+use crate::gate::{
+    Decide, Gate, GateError, Look, Looked, Pending, Reply, Settle, Settled, Verdict,
+};
 use crate::read_back::ReadBack;
 use crate::settle::others_wait_for;
 
-/// Step 1.
-pub(crate) struct LoadCall {
-    pub(crate) gate: Arc<dyn Gate>,
+/// The gate, whose failures the keeper hears of: an epoch that is closed or damaged is over.
+#[derive(Debug, Clone)]
+pub(crate) struct NoticingGate {
+    gate: Arc<dyn Gate>,
+    keeper: Arc<Keeper>,
 }
+
+impl NoticingGate {
+    pub(crate) fn new(gate: Arc<dyn Gate>, keeper: Arc<Keeper>) -> Self {
+        Self { gate, keeper }
+    }
+
+    /// See [`Gate::pending`].
+    pub(crate) async fn pending(
+        &self,
+        epoch: &OpenEpoch,
+        of: Option<&[RecordId]>,
+    ) -> Result<Vec<Pending>, GateError> {
+        self.noticed(epoch, self.gate.pending(epoch.current(), of).await)
+    }
+
+    /// Passes a result on.
+    pub(crate) fn noticed<T>(
+        &self,
+        epoch: &OpenEpoch,
+        result: Result<T, GateError>,
+    ) -> Result<T, GateError> {
+        if let Err(GateError::Closed(why) | GateError::Damaged(why)) = &result {
+            self.keeper.report_closed(epoch.number(), why);
+        }
+        result
+    }
+}
+
+/// Step 1.
+pub(crate) struct LoadCall(pub(crate) NoticingGate);
 
 #[async_trait]
 impl Call for LoadCall {
@@ -21,14 +57,13 @@ impl Call for LoadCall {
     type Answer = Looked;
 
     async fn call(&self, epoch: &OpenEpoch, looks: &[Look]) -> Result<Reply<Looked>, GateError> {
-        self.gate.load(epoch.current(), looks).await
+        self.0
+            .noticed(epoch, self.0.gate.load(epoch.current(), looks).await)
     }
 }
 
 /// Step 2.
-pub(crate) struct DecideCall {
-    pub(crate) gate: Arc<dyn Gate>,
-}
+pub(crate) struct DecideCall(pub(crate) NoticingGate);
 
 #[async_trait]
 impl Call for DecideCall {
@@ -40,13 +75,14 @@ impl Call for DecideCall {
         epoch: &OpenEpoch,
         commands: &[Decide],
     ) -> Result<Reply<Verdict>, GateError> {
-        self.gate.decide(epoch.current(), commands).await
+        self.0
+            .noticed(epoch, self.0.gate.decide(epoch.current(), commands).await)
     }
 }
 
 /// Step 6.
 pub(crate) struct SettleCall {
-    pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) gate: NoticingGate,
     pub(crate) read_back: Arc<ReadBack>,
 }
 
@@ -65,6 +101,11 @@ impl Call for SettleCall {
         records: &[Settle],
     ) -> Result<Reply<Settled>, GateError> {
         let tails = self.read_back.contiguous(epoch.number());
-        self.gate.settle(epoch.current(), records, &tails).await
+        let settled = self
+            .gate
+            .gate
+            .settle(epoch.current(), records, &tails)
+            .await;
+        self.gate.noticed(epoch, settled)
     }
 }

@@ -4,7 +4,6 @@
 //! stop them half-way. What must stay true: a 2xx is answered only after read-back (S2); what
 //! could have happened is never called "no" (S5); nothing is released because of a time-out (S4).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,15 +15,15 @@ use record::{Body, Envelope, Events, Position, Record, RecordId};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use crate::batch::{Batcher, CallFailed, Limits};
-use crate::calls::{DecideCall, LoadCall, SettleCall};
+use crate::batch::{Answered, Batcher, CallFailed, Limits};
+use crate::calls::{DecideCall, LoadCall, NoticingGate, SettleCall};
 use crate::clock::{Clock, Ids};
 use crate::epoch::OpenEpoch;
 use crate::epoch::keeper::Keeper;
 use crate::gate::{
-    AggregateKey, Append, Claim, Decide, Expected, Gate, GateError, Intent, ItemValue,
-    LoadedAggregate, Look, Looked, Refusal, Settled, Verdict,
+    AggregateKey, Append, Decide, Expected, Gate, Intent, ItemValue, Look, Looked, Refusal, Verdict,
 };
+pub use crate::handler::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request};
 use crate::read_back::{ReadBack, Sighting, TailHealth, Waiting};
 use crate::settings::Settings;
 use crate::settle::{others_wait_for, settle_of};
@@ -33,118 +32,9 @@ use crate::turns::Turns;
 /// How often a command is decided again because something changed under it.
 const TRIES: usize = 4;
 
-/// Who asks, and with which key.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// Who.
-    pub actor: record::Actor,
-    /// The idempotency key, hashed, with the request's fingerprint.
-    pub key: Option<record::RecordedKey>,
-    /// The request's id.
-    pub correlation_id: uuid::Uuid,
-    /// The W3C trace context.
-    pub traceparent: Option<String>,
-}
-
-/// What a command needs to know of its aggregate before it is decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// Nothing: the aggregate is new, its id was just made.
-    Fresh,
-    /// Its state.
-    State,
-    /// Nothing: the command is true of every state; the gate gives it the next version.
-    NextVersion,
-}
-
-/// What the gate knows when a command is decided.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    /// The aggregate; `None`: there is none, or it was not asked for.
-    pub aggregate: Option<LoadedAggregate>,
-    /// The settled terms of the items that the command names; absent: unknown.
-    pub items: HashMap<Sku, Arc<ItemValue>>,
-}
-
-/// What the domain decided.
-#[derive(Debug)]
-pub struct Decided {
-    /// The events; empty: the command changes nothing.
-    pub events: Events,
-    /// The aggregate's snapshot after them; `None` only with [`Needs::NextVersion`].
-    pub snapshot: Option<String>,
-    /// Claims to take.
-    pub claims: Vec<Claim>,
-    /// Compare-and-set of stock: what must be available.
-    pub available: Option<i64>,
-    /// A discontinued item's terms.
-    pub discontinued: Option<domain::inventory::Terms>,
-}
-
-/// A command that can be decided: the bridge between a request and the pure domain.
-pub trait Handler: Send + Sync + 'static {
-    /// What the record will be about.
-    fn aggregate(&self) -> AggregateKey;
-
-    /// What must be loaded of it.
-    fn needs(&self) -> Needs;
-
-    /// The items whose terms the decision rests on.
-    fn skus(&self) -> Vec<Sku> {
-        vec![]
-    }
-
-    /// Decides, purely. May be called again with newer facts.
-    ///
-    /// # Errors
-    /// A refusal by a rule.
-    fn decide(&self, loaded: &Loaded, now: Time) -> Result<Decided, Refusal>;
-}
-
-/// A command that took effect.
-#[derive(Debug, Clone)]
-pub struct Committed {
-    /// Its record.
-    pub record: Record,
-    /// Where it stands.
-    pub position: Position,
-    /// Whether this is the answer to an earlier attempt of the same key.
-    pub replayed: bool,
-    /// The aggregate's snapshot after it, where this attempt made it.
-    pub snapshot: Option<String>,
-}
-
-/// Why a command has no 2xx.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommitError {
-    /// A rule refuses.
-    #[error("refused: {refusal:?}")]
-    Refused {
-        /// Which.
-        refusal: Refusal,
-        /// Whether an earlier attempt of the key was refused.
-        replayed: bool,
-    },
-    /// The key was used for another request.
-    #[error("the idempotency key was used for another request")]
-    KeyReused,
-    /// The record is larger than the log takes.
-    #[error("the command is too large for one record")]
-    TooLarge,
-    /// Too many commands are under way; this one was not begun.
-    #[error("too many commands are under way")]
-    Busy,
-    /// This request changed nothing.
-    #[error("not possible now: {0}")]
-    Unavailable(String),
-    /// Nobody here knows; a retry with the same key has at most one effect.
-    #[error("the outcome is not known: {0}")]
-    OutcomeUnknown(String),
-}
-
 /// Commits commands. Shared by all requests of a node.
 pub struct Committer {
-    pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) gate: NoticingGate,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) read_back: Arc<ReadBack>,
@@ -194,23 +84,14 @@ impl Committer {
             linger: settings.settle_linger,
             ..limits
         };
+        let gate = NoticingGate::new(gate, Arc::clone(&keeper));
         let settle = SettleCall {
-            gate: Arc::clone(&gate),
+            gate: gate.clone(),
             read_back: Arc::clone(&read_back),
         };
         Arc::new(Self {
-            loads: Batcher::start(
-                LoadCall {
-                    gate: Arc::clone(&gate),
-                },
-                limits,
-            ),
-            decides: Batcher::start(
-                DecideCall {
-                    gate: Arc::clone(&gate),
-                },
-                limits,
-            ),
+            loads: Batcher::start(LoadCall(gate.clone()), limits),
+            decides: Batcher::start(DecideCall(gate.clone()), limits),
             settles: Batcher::start(settle, settle_limits),
             in_flight: Arc::new(Semaphore::new(settings.in_flight_max)),
             turns: Turns::default(),
@@ -424,10 +305,10 @@ impl Committer {
     /// # Errors
     /// [`CommitError::Unavailable`]: a look changes nothing.
     pub async fn look(&self, epoch: &Arc<OpenEpoch>, look: Look) -> Result<Looked, CommitError> {
-        self.loads.ask(epoch, look).await.map_err(|failed| {
-            self.notice(epoch, &failed.error);
-            CommitError::Unavailable(failed.error.to_string())
-        })
+        match self.loads.ask(epoch, look).await {
+            Ok(answered) => Ok(answered.answer),
+            Err(failed) => Err(CommitError::Unavailable(failed.error.to_string())),
+        }
     }
 
     /// Turns what the domain decided into the gate's command.
@@ -535,10 +416,17 @@ impl Committer {
             error,
             may_have_run,
         } = match self.decides.ask(attempt.epoch, command).await {
-            Ok(verdict) => return Ok(verdict),
+            // Where an earlier call may have run, its result may be forgotten by now.
+            Ok(Answered {
+                answer: Verdict::GenerationOver,
+                may_have_run: true,
+            }) => {
+                let why = "the request was held up for too long".to_owned();
+                return Err(CommitError::OutcomeUnknown(why));
+            }
+            Ok(answered) => return Ok(answered.answer),
             Err(failed) => failed,
         };
-        self.notice(attempt.epoch, &error);
         if may_have_run && append.is_some() {
             return Err(CommitError::OutcomeUnknown(error.to_string()));
         }
@@ -631,102 +519,8 @@ impl Committer {
         })
     }
 
-    /// Takes a pending record, and before it its pending predecessors, through steps 3–6: each is
-    /// awaited where it is in flight here, and appended again otherwise. `None` where it was
-    /// settled meanwhile: then it stands in the log.
-    pub(crate) async fn complete(
-        &self,
-        epoch: &Arc<OpenEpoch>,
-        record: RecordId,
-        settling: Settling,
-    ) -> Result<Option<Position>, CommitError> {
-        if let Some(position) = self.read_back.recent(record) {
-            if settling == Settling::Awaited {
-                self.settle_again(epoch, position).await?;
-            }
-            return Ok(Some(position));
-        }
-        let mut chain = Vec::new();
-        let mut next = Some(record);
-        while let Some(id) = next {
-            let pending = self.gate.pending(epoch.current(), Some(&[id])).await;
-            let mut pending = pending.map_err(|error| {
-                self.notice(epoch, &error);
-                CommitError::OutcomeUnknown(error.to_string())
-            })?;
-            let Some(pending) = pending.pop() else { break };
-            next = pending.predecessor;
-            chain.push(pending);
-        }
-        let mut position = None;
-        for pending in chain.into_iter().rev() {
-            position = Some(self.complete_one(epoch, pending, settling).await?);
-        }
-        Ok(position)
-    }
-
-    async fn complete_one(
-        &self,
-        epoch: &Arc<OpenEpoch>,
-        pending: crate::gate::Pending,
-        settling: Settling,
-    ) -> Result<Position, CommitError> {
-        let record = Record::decode(&pending.payload).map_err(|error| {
-            let damage = GateError::Damaged(format!("a pending record: {error}"));
-            self.notice(epoch, &damage);
-            CommitError::OutcomeUnknown(damage.to_string())
-        })?;
-        let in_flight = self
-            .read_back
-            .is_in_flight(pending.record, pending.partition);
-        let waiter = self.read_back.wait_for(
-            pending.record,
-            pending.partition,
-            epoch.number(),
-            Waiting::Later,
-        );
-        let Some(waiter) = waiter else {
-            return Err(CommitError::OutcomeUnknown(
-                "a newer epoch has begun".to_owned(),
-            ));
-        };
-        if !in_flight {
-            self.read_back.append(Entry {
-                partition: pending.partition,
-                key: record.envelope.aggregate_id.clone(),
-                payload: Some(pending.payload),
-                id: pending.record,
-            });
-        }
-        let position = match waiter.await {
-            Ok(Sighting::Valid(position)) => position,
-            Ok(sighting) => return Err(self.not_seen(epoch, sighting)),
-            Err(_) => return Err(CommitError::OutcomeUnknown("its task ended".to_owned())),
-        };
-        self.settle(epoch, &record, position, settling).await;
-        Ok(position)
-    }
-
-    /// Settles a record that this node read back lately.
-    async fn settle_again(
-        &self,
-        epoch: &Arc<OpenEpoch>,
-        position: Position,
-    ) -> Result<(), CommitError> {
-        let unknown = |why: String| CommitError::OutcomeUnknown(why);
-        let raw = self
-            .log
-            .read_at(position)
-            .await
-            .map_err(|error| unknown(error.to_string()))?;
-        let record = Record::decode(&raw.payload).map_err(|error| unknown(error.to_string()))?;
-        self.settle(epoch, &record, position, Settling::Awaited)
-            .await;
-        Ok(())
-    }
-
     /// Step 6. A settle that fails is left to completion: the record stays pending.
-    async fn settle(
+    pub(crate) async fn settle(
         &self,
         epoch: &Arc<OpenEpoch>,
         record: &Record,
@@ -743,17 +537,11 @@ impl Committer {
         if !wait {
             return;
         }
-        match timeout(self.settings.settle_wait, settled).await {
-            Ok(Ok(Ok(Settled::Done | Settled::Before))) => {}
-            Ok(Ok(Ok(Settled::ItemPending))) => {
-                tracing::debug!(record.id = %record.envelope.id, "settled later, after its item");
-            }
-            Ok(Ok(Err(failed))) => self.notice(epoch, &failed.error),
-            Ok(Err(_)) | Err(_) => {}
-        }
+        // Whatever comes of it, the record stands: completion settles what is left pending.
+        let _ = timeout(self.settings.settle_wait, settled).await;
     }
 
-    fn not_seen(&self, epoch: &Arc<OpenEpoch>, sighting: Sighting) -> CommitError {
+    pub(crate) fn not_seen(&self, epoch: &Arc<OpenEpoch>, sighting: Sighting) -> CommitError {
         match sighting {
             Sighting::Refused(why) => {
                 // The record can never be in the log; only the next epoch drops it.
@@ -766,13 +554,6 @@ impl Committer {
             Sighting::Valid(_) | Sighting::Void => {
                 CommitError::OutcomeUnknown("a newer epoch has begun".to_owned())
             }
-        }
-    }
-
-    /// Tells the keeper what a gate call found out about the epoch.
-    pub(crate) fn notice(&self, epoch: &OpenEpoch, error: &GateError) {
-        if let GateError::Closed(why) | GateError::Damaged(why) = error {
-            self.keeper.report_closed(epoch.number(), why);
         }
     }
 }

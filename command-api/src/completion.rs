@@ -1,12 +1,18 @@
 //! Completion: a pending record that stands in two scans is taken through steps 3–6 by any node.
 //!
-//! Its own node may be dead or only paused; nothing is released because of a time-out.
+//! Its own node may be dead or only paused; nothing is released because of a time-out. The same
+//! way goes for a predecessor (step 3) and for a record that a retry's key leads to.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
-use crate::commit::{Committer, Settling};
+use event_log::Entry;
+use record::{Position, Record, RecordId};
+
+use crate::commit::{CommitError, Committer, Settling};
 use crate::epoch::{EpochState, OpenEpoch};
+use crate::gate::Pending;
+use crate::read_back::{Sighting, Waiting};
 
 /// Scans for as long as the committer lives.
 pub fn start(committer: &Arc<Committer>) {
@@ -46,14 +52,10 @@ fn open_epoch(committer: &Weak<Committer>) -> Option<Arc<OpenEpoch>> {
 async fn scan(
     committer: &Committer,
     epoch: &Arc<OpenEpoch>,
-    before: &HashSet<record::RecordId>,
-) -> HashSet<record::RecordId> {
-    let pending = match committer.gate.pending(epoch.current(), None).await {
-        Ok(pending) => pending,
-        Err(error) => {
-            committer.notice(epoch, &error);
-            return HashSet::new();
-        }
+    before: &HashSet<RecordId>,
+) -> HashSet<RecordId> {
+    let Ok(pending) = committer.gate.pending(epoch, None).await else {
+        return HashSet::new();
     };
     for record in pending
         .iter()
@@ -68,4 +70,98 @@ async fn scan(
         }
     }
     pending.into_iter().map(|pending| pending.record).collect()
+}
+
+impl Committer {
+    /// Takes a pending record, and before it its pending predecessors, through steps 3–6: each is
+    /// awaited where it is in flight here, and appended again otherwise. `None` where it was
+    /// settled meanwhile: then it stands in the log.
+    pub(crate) async fn complete(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        record: RecordId,
+        settling: Settling,
+    ) -> Result<Option<Position>, CommitError> {
+        if let Some(position) = self.read_back.recent(record) {
+            if settling == Settling::Awaited {
+                self.settle_again(epoch, position).await?;
+            }
+            return Ok(Some(position));
+        }
+        let mut chain = Vec::new();
+        let mut next = Some(record);
+        while let Some(id) = next {
+            let pending = self.gate.pending(epoch, Some(&[id])).await;
+            let mut pending =
+                pending.map_err(|error| CommitError::OutcomeUnknown(error.to_string()))?;
+            let Some(pending) = pending.pop() else { break };
+            next = pending.predecessor;
+            chain.push(pending);
+        }
+        let mut position = None;
+        for pending in chain.into_iter().rev() {
+            position = Some(self.complete_one(epoch, pending, settling).await?);
+        }
+        Ok(position)
+    }
+
+    async fn complete_one(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        pending: Pending,
+        settling: Settling,
+    ) -> Result<Position, CommitError> {
+        let record = Record::decode(&pending.payload).map_err(|error| {
+            let why = format!("a pending record cannot be read: {error}");
+            self.keeper.report_closed(epoch.number(), &why);
+            CommitError::OutcomeUnknown(why)
+        })?;
+        let in_flight = self
+            .read_back
+            .is_in_flight(pending.record, pending.partition);
+        let waiter = self.read_back.wait_for(
+            pending.record,
+            pending.partition,
+            epoch.number(),
+            Waiting::Later,
+        );
+        let Some(waiter) = waiter else {
+            return Err(CommitError::OutcomeUnknown(
+                "a newer epoch has begun".to_owned(),
+            ));
+        };
+        if !in_flight {
+            self.read_back.append(Entry {
+                partition: pending.partition,
+                key: record.envelope.aggregate_id.clone(),
+                payload: Some(pending.payload),
+                id: pending.record,
+            });
+        }
+        let position = match waiter.await {
+            Ok(Sighting::Valid(position)) => position,
+            Ok(sighting) => return Err(self.not_seen(epoch, sighting)),
+            Err(_) => return Err(CommitError::OutcomeUnknown("its task ended".to_owned())),
+        };
+        self.settle(epoch, &record, position, settling).await;
+        Ok(position)
+    }
+
+    /// Settles a record that this node read back lately.
+    async fn settle_again(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        position: Position,
+    ) -> Result<(), CommitError> {
+        let unknown = |why: String| CommitError::OutcomeUnknown(why);
+        let raw = self
+            .log
+            .read_at(position)
+            .await
+            .map_err(|error| unknown(error.to_string()))?;
+        let record = Record::decode(&raw.payload).map_err(|error| unknown(error.to_string()))?;
+        self.settle(epoch, &record, position, Settling::Awaited)
+            .await;
+        Ok(())
+    }
 }

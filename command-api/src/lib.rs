@@ -22,4 +22,5 @@ pub mod settle;
 
 mod batch;
 mod calls;
+mod handler;
 mod turns;
