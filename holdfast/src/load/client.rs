@@ -112,9 +112,9 @@ mod tests {
     use super::*;
 
     /// A server that gives these answers, one after the other, and remembers the keys.
-    async fn server(answers: &[StatusCode]) -> (Target, Arc<Mutex<Vec<String>>>) {
+    async fn server(answers: Vec<StatusCode>) -> (Target, Arc<Mutex<Vec<String>>>) {
         let keys = Arc::new(Mutex::new(vec![]));
-        let mut left = answers.to_vec().into_iter();
+        let mut left = answers.into_iter();
         let (seen, next) = (Arc::clone(&keys), Arc::new(Mutex::new(move || left.next())));
         let answer = move |headers: HeaderMap| async move {
             let key = headers[IDEMPOTENCY_KEY].to_str().unwrap().to_owned();
@@ -131,11 +131,12 @@ mod tests {
 
     #[tokio::test]
     async fn not_now_is_tried_again_under_the_same_key() {
-        let not_now = [
+        let answers = vec![
             StatusCode::SERVICE_UNAVAILABLE,
             StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::CREATED,
         ];
-        let (target, keys) = server(&[not_now[0], not_now[1], StatusCode::CREATED]).await;
+        let (target, keys) = server(answers).await;
         let call = Call::json(Method::POST, Uri::from_static("/"), &json!({})).under_new_key();
         let answered = Client::of(&target).send(&call).await;
         assert_eq!(answered.answer.unwrap().status, StatusCode::CREATED);
@@ -147,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_stands() {
-        let (target, keys) = server(&[StatusCode::CONFLICT]).await;
+        let (target, keys) = server(vec![StatusCode::CONFLICT]).await;
         let call = Call::json(Method::POST, Uri::from_static("/"), &json!({})).under_new_key();
         let answered = Client::of(&target).send(&call).await;
         assert_eq!(answered.answer.unwrap().status, StatusCode::CONFLICT);
