@@ -9,4 +9,8 @@ mod flow;
     reason = "the tests of faults, which follow, use the rest"
 )]
 mod harness;
+mod restart;
 mod sale;
+mod settings;
+mod signals;
+mod users;

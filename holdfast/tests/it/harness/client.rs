@@ -124,6 +124,11 @@ impl Client {
         }
     }
 
+    /// The header that carries the token.
+    pub(crate) fn authorization(&self) -> String {
+        format!("Bearer {}", self.token.as_ref().expect("somebody known"))
+    }
+
     /// A call to the node whose turn it is.
     pub(crate) fn call(&self, method: Method, path: &str) -> RequestBuilder {
         let url = self.api.url(&method, path);

@@ -16,10 +16,10 @@ use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior};
 
 pub(crate) use client::{Answer, Api, Client, fresh_key};
-pub(crate) use process::{Ended, Node, run};
+pub(crate) use process::{Ended, Node, holdfast, run, run_with};
 pub(crate) use servers::{Server, alone};
 pub(crate) use services::Services;
-pub(crate) use system::System;
+pub(crate) use system::{PASSWORD, System};
 
 /// How long anything that "will happen by itself" may take. Generous, for it is only waited out
 /// where a test fails.

@@ -50,6 +50,15 @@ impl Services {
         }
     }
 
+    pub(crate) fn all_arguments(&self) -> Vec<String> {
+        [
+            self.redis_arguments(),
+            self.kafka_arguments(),
+            self.mysql_arguments(),
+        ]
+        .concat()
+    }
+
     pub(crate) fn redis_arguments(&self) -> Vec<String> {
         words(&[("--redis", &self.redis), ("--redis-namespace", &self.name)])
     }

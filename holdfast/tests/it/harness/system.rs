@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::process::{holdfast, run_with};
-use super::{Api, Client, Node, Services, eventually};
+use super::{Api, Client, Ended, Node, Services, eventually};
 
 const ADMIN: &str = "admin@shop.example";
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -21,12 +21,18 @@ pub(crate) struct System {
     pub(crate) services: Option<Services>,
     pub(crate) api: Api,
     data: TempDir,
+    settings: Vec<(&'static str, &'static str)>,
 }
 
 impl System {
     /// One process, one directory.
     pub(crate) async fn embedded() -> Self {
-        Self::start(None, 1, Api::default()).await
+        Self::embedded_with(&[]).await
+    }
+
+    /// One process with these variables.
+    pub(crate) async fn embedded_with(settings: &[(&'static str, &'static str)]) -> Self {
+        Self::start(tempfile::tempdir().unwrap(), None, settings).await
     }
 
     /// Two `command-api`, a `projectors` and a `query-api` on the services that tests share.
@@ -36,17 +42,28 @@ impl System {
 
     /// The same on other services.
     pub(crate) async fn distributed_on(services: Services) -> Self {
-        Self::start(Some(services), 2, Api::default()).await
+        Self::start(tempfile::tempdir().unwrap(), Some(services), &[]).await
     }
 
-    async fn start(services: Option<Services>, command_apis: usize, api: Api) -> Self {
+    /// One process in a directory that has a shop already.
+    pub(crate) async fn embedded_in(data: TempDir) -> Self {
+        Self::start(data, None, &[]).await
+    }
+
+    async fn start(
+        data: TempDir,
+        services: Option<Services>,
+        settings: &[(&'static str, &'static str)],
+    ) -> Self {
+        let command_apis = if services.is_some() { 2 } else { 1 };
         let mut system = Self {
             command_apis: vec![],
             projectors: vec![],
             query_api: None,
             services,
-            api,
-            data: tempfile::tempdir().unwrap(),
+            api: Api::default(),
+            data,
+            settings: settings.to_vec(),
         };
         for _ in 0..command_apis {
             let node = system.start_command_api().await;
@@ -82,6 +99,15 @@ impl System {
         Node::start_as(command).await
     }
 
+    /// Starts every write side again; they were killed.
+    pub(crate) async fn restart_command_apis(&mut self) {
+        for index in 0..self.command_apis.len() {
+            self.command_apis[index] = self.start_command_api().await;
+        }
+        self.publish();
+        self.ready().await;
+    }
+
     /// Starts one more `projectors`.
     pub(crate) async fn start_projectors(&self) -> Node {
         let services = self.services.as_ref().expect("a distributed system");
@@ -104,7 +130,8 @@ impl System {
             .arg(name)
             .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(self.data())
-            .env("HOLDFAST_ADMIN_PASSWORD", PASSWORD);
+            .env("HOLDFAST_ADMIN_PASSWORD", PASSWORD)
+            .envs(self.settings.iter().copied());
         if name != "query-api" {
             command.env("HOLDFAST_ADMIN_EMAIL", ADMIN);
         }
@@ -123,6 +150,19 @@ impl System {
         command
     }
 
+    /// `user create`, which finds this shop's gate and log, with this on its stdin.
+    pub(crate) async fn create_user(&self, email: &str, role: &str, stdin: &str) -> Ended {
+        let mut command = holdfast();
+        command.args(["user", "create", "--email", email, "--role", role, "--data"]);
+        command.arg(self.data());
+        if let Some(services) = &self.services {
+            command
+                .args(services.redis_arguments())
+                .args(services.kafka_arguments());
+        }
+        run_with(command, stdin).await
+    }
+
     /// Waits until the read models show this much available and held of a SKU.
     pub(crate) async fn shows(&self, client: &Client, sku: &str, available: i64, held: i64) {
         let path = format!("/v1/inventory/{sku}");
@@ -135,14 +175,27 @@ impl System {
         .await;
     }
 
-    /// The audit, a second reading of the raw log, finds every promise kept: log, gate and read
-    /// models agree.
+    /// The audit, a second reading of the raw log, finds every promise kept: log, read models and,
+    /// where it can be asked, gate agree.
     pub(crate) async fn agrees(&self) {
-        let mut audit = self.tool("audit");
-        if let Some(services) = &self.services {
-            audit.args(services.redis_arguments());
-        }
-        println!("{}", run_with(audit, "").await.succeeded().stdout);
+        let mut compared = vec!["read-models"];
+        compared.extend(self.services.as_ref().map(|_| "gate"));
+        eventually(
+            "nothing is under way, so that all is compared",
+            async || {
+                let mut audit = self.tool("audit");
+                if let Some(services) = &self.services {
+                    audit.args(services.redis_arguments());
+                }
+                let report = run_with(audit, "").await.succeeded().stdout;
+                let holds = |name: &&str| {
+                    let mut lines = report.lines().map(str::split_whitespace);
+                    lines.any(|mut words| words.next() == Some(*name) && words.next() == Some("ok"))
+                };
+                compared.iter().all(holds).then_some(())
+            },
+        )
+        .await;
     }
 
     /// Tells every client where the processes listen now.
