@@ -9,6 +9,7 @@ mod flow;
     reason = "the tests of faults, which follow, use the rest"
 )]
 mod harness;
+mod properties;
 mod restart;
 mod sale;
 mod settings;
