@@ -12,6 +12,10 @@ use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use domain::money::Currency;
 
+mod tools;
+
+pub(crate) use tools::{AuditArgs, BenchArgs, LogArgs, ReplayArgs, SaleArgs};
+
 /// A value that is never shown: a URL with a password, say.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Hidden(String);
@@ -348,95 +352,6 @@ pub(crate) enum RoleArg {
     Staff,
     /// Staff, roles and projections.
     Admin,
-}
-
-/// Settings of `replay`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ReplayArgs {
-    #[command(flatten)]
-    pub data: DataArgs,
-    #[command(flatten)]
-    pub kafka: KafkaArgs,
-    #[command(flatten)]
-    pub mysql: MysqlArgs,
-}
-
-/// Settings of `audit`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct AuditArgs {
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// Redis is asked where it is given, to compare the gate with the log.
-    #[command(flatten)]
-    pub redis: RedisArgs,
-    #[command(flatten)]
-    pub kafka: KafkaArgs,
-    #[command(flatten)]
-    pub mysql: MysqlArgs,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Settings of `log`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct LogArgs {
-    #[command(flatten)]
-    pub data: DataArgs,
-    #[command(flatten)]
-    pub kafka: KafkaArgs,
-    /// Only records of this order.
-    #[arg(long, conflicts_with = "sku")]
-    pub order: Option<String>,
-    /// Only records that are about this SKU or move its stock.
-    #[arg(long)]
-    pub sku: Option<String>,
-    /// Print records as JSON, one per line.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Settings of `sale`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SaleArgs {
-    /// Buyers, each ordering one unit at once.
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub buyers: u32,
-    /// Units for sale.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub stock: u32,
-    /// A running server; without it a throwaway embedded one is used.
-    #[arg(long, value_name = "URL", requires = "yes")]
-    pub server: Option<String>,
-    /// Yes, place orders on that server.
-    #[arg(long)]
-    pub yes: bool,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Settings of `bench`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct BenchArgs {
-    /// Concurrent connections.
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    pub connections: u32,
-    /// Seconds of each measurement, after as many to warm up.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
-    pub seconds: u64,
-    #[command(flatten)]
-    pub redis: RedisArgs,
-    #[command(flatten)]
-    pub kafka: KafkaArgs,
-    #[command(flatten)]
-    pub mysql: MysqlArgs,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// Serve nothing but a token's check, with this key: the benchmark starts itself so.
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub(crate) bare_http: Option<PathBuf>,
 }
 
 /// Where the system runs, once contradictions are ruled out.
