@@ -12,6 +12,7 @@ mod harness;
 mod properties;
 mod restart;
 mod sale;
+mod scenarios;
 mod settings;
 mod signals;
 mod users;
