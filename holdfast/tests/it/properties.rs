@@ -50,23 +50,23 @@ fn on_services_no_history_oversells() {
 }
 
 #[test]
-fn no_history_with_a_server_killed_in_it_oversells() {
+fn embedded_no_history_with_a_killed_server_in_it_oversells() {
     holds(8, &[Fault::KillServer], async || {
         Shop::of(System::embedded().await).await
     });
 }
 
 #[test]
-fn no_history_with_redis_flushed_in_it_oversells() {
-    holds(4, &[Fault::FlushRedis, Fault::FlushScripts], async || {
+fn on_services_no_history_with_faults_in_it_oversells() {
+    let faults = &[Fault::FlushRedis, Fault::FlushScripts, Fault::KillServer];
+    holds(6, faults, async || {
         let redis = Server::redis().await;
         let services = Services {
             redis: format!("redis://{}", redis.address()),
             ..Services::shared().await
         };
-        Shop::of(System::distributed_on(services).await)
-            .await
-            .over(redis)
+        let system = System::distributed_on(services).await;
+        Shop::of(system).await.over(redis)
     });
 }
 

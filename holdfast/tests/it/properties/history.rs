@@ -92,7 +92,7 @@ pub(crate) enum Canceller {
 /// What may happen to the servers while a round's commands run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Every process of the write side is killed and started again.
+    /// The whole, or one process of the write side.
     KillServer,
     FlushRedis,
     FlushScripts,
