@@ -42,7 +42,8 @@ pub(crate) fn router(served: Served, http: &HttpArgs) -> Result<Router> {
         parts: served.parts,
         metrics: served.metrics,
     };
-    let (router, document) = all.merge(operations::routes(operations)).split_for_parts();
+    let (router, mut document) = all.merge(operations::routes(operations)).split_for_parts();
+    openapi::describe_responses(&mut document);
     let docs = SwaggerUi::new("/docs").url("/v1/openapi.json", document);
     let origin = |origin: &String| {
         HeaderValue::from_str(origin)

@@ -6,6 +6,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use contract::headers::{CONSISTENCY_TOKEN, IDEMPOTENT_REPLAYED};
+use contract::openapi;
 use serde::Serialize;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
@@ -71,17 +72,7 @@ impl<R: IntoResponse> IntoResponse for Written<R> {
 
 /// Says in the document what every 2xx to a write carries.
 pub(super) fn document_headers(document: &mut OpenApi) {
-    for path in document.paths.paths.values_mut() {
-        let operations = [
-            &mut path.post,
-            &mut path.put,
-            &mut path.patch,
-            &mut path.delete,
-        ];
-        for operation in operations.into_iter().flatten() {
-            document_operation(operation);
-        }
-    }
+    openapi::operations(document).for_each(document_operation);
 }
 
 fn document_operation(operation: &mut Operation) {

@@ -272,7 +272,8 @@ async fn an_answer_is_nobody_elses_and_names_its_request() {
 #[test]
 fn the_document_lists_every_route_of_the_table() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let document = runtime.block_on(async { Shop::open().document });
+    let mut document = runtime.block_on(async { Shop::open().document });
+    contract::openapi::describe_responses(&mut document);
     let document = serde_json::to_value(document).unwrap();
     for route in table() {
         let path = route.path.replace(&format!("users/{ID}"), "users/{id}");
@@ -281,6 +282,9 @@ fn the_document_lists_every_route_of_the_table() {
         let operation = &document["paths"][&path][route.method.to_lowercase()];
         assert!(operation.is_object(), "{} {path}", route.method);
         let responses = operation["responses"].as_object().unwrap();
+        for response in responses.values() {
+            assert_ne!(response["description"], "", "{path}");
+        }
         let success = responses
             .iter()
             .find(|(status, _)| status.starts_with('2'))
