@@ -45,16 +45,14 @@ impl<S: Send + Sync, T: PathValue> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let values = RawPathParams::from_request_parts(parts, state).await;
         // What is not UTF-8 fails to be read at all and is as impossible.
-        let values = RawPathParams::from_request_parts(parts, state).await.ok();
-        values
-            .and_then(|values| {
-                values
-                    .iter()
-                    .next()
-                    .and_then(|(_, text)| T::from_path(text))
-            })
-            .map(Self)
-            .ok_or_else(|| Problem::not_found(T::NAME))
+        let value = values.ok().and_then(|values| match values.iter().next() {
+            Some((_, text)) => T::from_path(text),
+            // A route that stands in the place of a value ([`crate::layers::IMPORT_ROUTE`] among
+            // the items) is one of the values too.
+            None => T::from_path(parts.uri.path().rsplit('/').next()?),
+        });
+        value.map(Self).ok_or_else(|| Problem::not_found(T::NAME))
     }
 }

@@ -1,5 +1,7 @@
 //! The routes of the read side. `GET` routes answer `HEAD` too.
 
+use axum::routing::get;
+use contract::layers::IMPORT_ROUTE;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -19,6 +21,8 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         // Inventory
         .routes(routes!(inventory::list_items))
         .routes(routes!(inventory::get_item))
+        // An item may have the name of the import's route.
+        .route(IMPORT_ROUTE, get(inventory::get_item))
         .routes(routes!(inventory::list_movements))
         // Orders
         .routes(routes!(orders::list_orders))

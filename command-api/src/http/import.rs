@@ -7,12 +7,11 @@ use axum::Json;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::routing::{MethodRouter, delete};
 use contract::json::{check_content_type, read_bytes};
 use contract::refused::{
     BadRequest, Forbidden, Invalid, TooLarge, Unauthorized, Unavailable, UnsupportedMediaType,
 };
-use contract::{Body, FieldError, OptionalIdempotencyKey, Path, Problem, Staff};
+use contract::{FieldError, OptionalIdempotencyKey, Problem, Staff};
 use domain::money::{Currency, Money};
 use domain::quantity::Quantity;
 use domain::sku::Sku;
@@ -24,7 +23,6 @@ use utoipa::ToSchema;
 use super::Api;
 use super::asked::Asked;
 use super::declined::declined;
-use super::inventory::{self, PutItem};
 use super::written::Written;
 use crate::commands::import::{ImportRow, Imported};
 use crate::commit::CommitError;
@@ -108,7 +106,7 @@ enum Format {
         BadRequest, Unauthorized, Forbidden, TooLarge, UnsupportedMediaType, Invalid, Unavailable,
     )
 )]
-pub(super) async fn import(
+pub(super) async fn import_items(
     State(api): State<Api>,
     Staff(actor): Staff,
     OptionalIdempotencyKey(key): OptionalIdempotencyKey,
@@ -131,20 +129,6 @@ pub(super) async fn import(
         answer: Json(ImportReport::of(results)),
         replayed,
         consistency_token: api.consistency_token(positions),
-    })
-}
-
-/// The item that has the name of this route can be put and discontinued like any other.
-pub(super) fn item_of_this_name() -> MethodRouter<Api> {
-    let path = || {
-        let sku = Sku::parse("import").map_err(|_| Problem::not_found("item"));
-        sku.map(Path)
-    };
-    delete(async move |api, staff, key, asked| {
-        inventory::discontinue(api, staff, path()?, key, asked).await
-    })
-    .put(async move |api, staff, key, asked, body: Body<PutItem>| {
-        inventory::put_item(api, staff, path()?, key, asked, body).await
     })
 }
 

@@ -19,6 +19,7 @@ use domain::text::{Category, Name, Note};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::Api;
 use super::asked::Asked;
@@ -62,7 +63,7 @@ pub(super) struct MoveStock {
     #[schema(value_type = i64, minimum = -1_000_000, maximum = 1_000_000)]
     quantity: SignedQuantity,
     /// Why.
-    #[schema(value_type = String, pattern = "^(received|returned|damaged|lost|recount)$")]
+    #[schema(schema_with = movement_reasons)]
     reason: MovementReason,
     /// The client's own, such as a delivery note.
     #[schema(value_type = Option<String>, max_length = 200)]
@@ -191,7 +192,7 @@ pub(super) async fn set_stock(
     ),
     responses((status = 204), BadRequest, Unauthorized, Forbidden, NotFound, Invalid, Unavailable)
 )]
-pub(super) async fn discontinue(
+pub(super) async fn discontinue_item(
     State(api): State<Api>,
     Staff(actor): Staff,
     Path(sku): Path<Sku>,
@@ -201,6 +202,14 @@ pub(super) async fn discontinue(
     let request = asked.keyed(&api.0.fingerprints, actor, key.as_ref(), &Value::Null);
     let outcome = api.0.commands.discontinue(request, sku).await;
     Ok(api.written(outcome.map_err(declined("item"))?, |()| DONE))
+}
+
+fn movement_reasons() -> Object {
+    let reasons = ["received", "returned", "damaged", "lost", "recount"];
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(reasons))
+        .build()
 }
 
 /// 201 for a new item, 200 for a changed one.

@@ -12,6 +12,8 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use axum::routing::put;
+use contract::layers::IMPORT_ROUTE;
 use contract::token::{TokenSigner, TokenVerifier};
 use contract::{ConsistencyTokens, Fingerprints};
 use record::Position;
@@ -103,24 +105,26 @@ impl FromRef<Api> for TokenVerifier {
 /// and the layers around all of them ([`contract::layers`]) are the program's to add: it may
 /// serve query-api on the same port.
 pub fn routes(api: Api) -> OpenApiRouter {
+    // An item may have the name of the import's route.
+    let item_named_import = put(inventory::put_item).delete(inventory::discontinue_item);
     let mut router = OpenApiRouter::new()
         // Users and their sessions.
-        .routes(routes!(users::register))
-        .routes(routes!(users::rename))
+        .routes(routes!(users::register_user))
+        .routes(routes!(users::rename_user))
         .routes(routes!(users::change_password))
         .routes(routes!(users::set_role))
         .routes(routes!(sessions::log_in))
-        .routes(routes!(sessions::refresh))
+        .routes(routes!(sessions::refresh_session))
         .routes(routes!(sessions::log_out))
         // The catalogue and its stock.
-        .routes(routes!(inventory::put_item, inventory::discontinue))
+        .routes(routes!(inventory::put_item, inventory::discontinue_item))
         .routes(routes!(inventory::move_stock))
         .routes(routes!(inventory::set_stock))
-        .routes(routes!(import::import))
-        .route(contract::layers::IMPORT_ROUTE, import::item_of_this_name())
+        .routes(routes!(import::import_items))
+        .route(IMPORT_ROUTE, item_named_import)
         // Orders.
-        .routes(routes!(orders::place))
-        .routes(routes!(orders::cancel));
+        .routes(routes!(orders::place_order))
+        .routes(routes!(orders::cancel_order));
     written::document_headers(router.get_openapi_mut());
     router.with_state(api)
 }

@@ -66,7 +66,7 @@ pub(super) struct CancelOrder {
         BadRequest, Unauthorized, Conflict, TooLarge, UnsupportedMediaType, Invalid, Unavailable,
     )
 )]
-pub(super) async fn place(
+pub(super) async fn place_order(
     State(api): State<Api>,
     actor: Actor,
     key: IdempotencyKey,
@@ -101,7 +101,7 @@ pub(super) async fn place(
         Unavailable,
     )
 )]
-pub(super) async fn cancel(
+pub(super) async fn cancel_order(
     State(api): State<Api>,
     actor: Actor,
     Path(id): Path<OrderId>,

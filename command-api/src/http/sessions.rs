@@ -88,7 +88,7 @@ pub(super) async fn log_in(
         BadRequest, Unauthorized, TooLarge, UnsupportedMediaType, Invalid, Unavailable,
     )
 )]
-pub(super) async fn refresh(
+pub(super) async fn refresh_session(
     State(api): State<Api>,
     asked: Asked,
     Body { value, .. }: Body<Refresh>,

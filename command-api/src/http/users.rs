@@ -76,7 +76,7 @@ pub(super) struct SetRole {
         BadRequest, Conflict, TooLarge, UnsupportedMediaType, Invalid, Unavailable,
     )
 )]
-pub(super) async fn register(
+pub(super) async fn register_user(
     State(api): State<Api>,
     OptionalIdempotencyKey(key): OptionalIdempotencyKey,
     asked: Asked,
@@ -116,7 +116,7 @@ pub(super) async fn register(
         BadRequest, Unauthorized, TooLarge, UnsupportedMediaType, Invalid, Unavailable,
     )
 )]
-pub(super) async fn rename(
+pub(super) async fn rename_user(
     State(api): State<Api>,
     actor: Actor,
     OptionalIdempotencyKey(key): OptionalIdempotencyKey,

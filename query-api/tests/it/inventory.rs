@@ -47,6 +47,15 @@ async fn stock_seen_taken_before_its_supply_is_shown_as_zero_and_settling() {
 }
 
 #[tokio::test]
+async fn an_item_may_be_named_import() {
+    let shop = Shop::open().await;
+    shop.create_item("import", "Lamp", None).await;
+    shop.catch_up().await;
+    let item = shop.get("/v1/inventory/import").await.json();
+    assert_eq!(item["sku"], "import");
+}
+
+#[tokio::test]
 async fn an_unknown_or_impossible_item_is_a_404_that_is_not_cached() {
     let shop = Shop::open().await;
     shop.create_item("LAMP", "Lamp", None).await;
