@@ -26,6 +26,7 @@ local ITEM = 15          -- the SKU of the record's own item where its value is 
 local SUPPLY = 16        -- change of supplied
 local AVAILABLE = 17     -- compare-and-set: what must be available; -1: anything
 local DISCONTINUED = 18  -- {version, terms as JSON}, or {}
+local NAME = 19          -- set here: what the command is remembered by in a generation
 
 local closed = why_closed()
 if closed then
@@ -41,7 +42,6 @@ end
 local newest, previous = view(slot(generation)), generation > 0 and view(slot(generation - 1))
 local commands = cmsgpack.unpack(ARGV[1])
 
--- What a command is remembered by in a generation.
 local function name_of(command)
   if command[KEY] ~= '' then
     return 'key:' .. command[KEY]
@@ -51,13 +51,21 @@ end
 
 local function prefetch_all()
   local of_keys, names, of_aggregates, of_items, of_claims = {}, {}, {}, {}, {}
+  local wanted = {}
+  local function want(sku)
+    if not wanted[sku] then
+      wanted[sku] = true
+      of_items[#of_items + 1] = sku
+    end
+  end
   local function skus(pairs_of)
     for i = 1, #pairs_of, 2 do
-      of_items[#of_items + 1] = pairs_of[i]
+      want(pairs_of[i])
     end
   end
   for i, command in ipairs(commands) do
-    names[i] = name_of(command)
+    command[NAME] = name_of(command)
+    names[i] = command[NAME]
     of_aggregates[i] = command[AGGREGATE]
     if command[KEY] ~= '' then
       of_keys[#of_keys + 1] = command[KEY]
@@ -66,7 +74,7 @@ local function prefetch_all()
     if command[REFUSAL] == '' then
       skus(command[TAKES])
       if command[ITEM] ~= '' then
-        of_items[#of_items + 1] = command[ITEM]
+        want(command[ITEM])
       end
       for claim = 1, #command[CLAIMS], 2 do
         of_claims[#of_claims + 1] = command[CLAIMS][claim]
@@ -107,7 +115,7 @@ local function accepted(command, version, predecessor)
     if not value then
       damaged('item ' .. sku .. ' has no value')
     end
-    figures[#figures + 1] = string.format('%s,%.0f,%.0f', sku, value.available, value.supplied)
+    figures[#figures + 1] = string.format('%s,%d,%d', sku, value.available, value.supplied)
   end
   if command[REFUSAL] == '' then
     local order, sums = summed(command[TAKES])
@@ -118,7 +126,7 @@ local function accepted(command, version, predecessor)
       add(own)
     end
   end
-  return string.format('A|%.0f|%s|%s', version, predecessor, table.concat(figures, ';'))
+  return string.format('A|%d|%s|%s', version, predecessor, table.concat(figures, ';'))
 end
 
 -- The first run's verdict; the figures are as they are now.
@@ -164,7 +172,7 @@ local function known(command)
   if owner then
     return known_by_key(command, owner)
   end
-  local name = name_of(command)
+  local name = command[NAME]
   local entry = get(newest, name)
   if not entry and previous then
     entry = get(previous, name)
@@ -176,7 +184,7 @@ local function known(command)
 end
 
 local function remember(command, outcome)
-  put(newest, name_of(command),
+  put(newest, command[NAME],
     command[FINGERPRINT] .. '|' .. command[RECORD] .. '|' .. outcome)
 end
 
@@ -241,7 +249,7 @@ local function short_stock(command, order, sums)
   end
   local expected = command[AVAILABLE]
   if expected ~= -1 and item.available ~= expected then
-    return nil, string.format('{"code":"stock-changed","sku":"%s","available":%.0f}', own,
+    return nil, string.format('{"code":"stock-changed","sku":"%s","available":%d}', own,
       item.available)
   end
   for _, sku in ipairs(order) do
@@ -251,13 +259,13 @@ local function short_stock(command, order, sums)
     end
     if value.available < sums[sku] and CHECKS_STOCK then
       return nil, string.format(
-        '{"code":"out-of-stock","sku":"%s","requested":%.0f,"available":%.0f}', sku, sums[sku],
+        '{"code":"out-of-stock","sku":"%s","requested":%d,"available":%d}', sku, sums[sku],
         value.available)
     end
   end
   local supplied = item and item.supplied + command[SUPPLY]
   if supplied and (supplied < 0 or supplied > SUPPLIED_MAX) then
-    return nil, string.format('{"code":"stock-limit","sku":"%s","supplied":%.0f}', own,
+    return nil, string.format('{"code":"stock-limit","sku":"%s","supplied":%d}', own,
       item.supplied)
   end
 end
@@ -291,20 +299,21 @@ local function accept(command, version, snapshot, order, sums)
     put(claims, command[CLAIMS][i], command[CLAIMS][i + 1])
   end
   local payload, predecessor = command[PAYLOAD], get(latest, aggregate) or ''
+  local written = digits(version)
   if command[EXPECTED] == -1 then
-    payload = string.sub(payload, 1, VERSION_FIRST - 1) .. string.format('%020.0f', version)
+    payload = string.sub(payload, 1, VERSION_FIRST - 1) .. string.format('%020d', version)
       .. string.sub(payload, VERSION_LAST + 1)
   end
-  put(aggregates, aggregate, digits(version) .. '|' .. snapshot)
+  put(aggregates, aggregate, written .. '|' .. snapshot)
   put(latest, aggregate, record)
   put(pending, record,
-    table.concat({ command[PARTITION], digits(version), predecessor, payload }, '|'))
+    command[PARTITION] .. '|' .. written .. '|' .. predecessor .. '|' .. payload)
   if command[KEY] ~= '' then
     local id = string.match(aggregate, '^[^:]*:(.*)$')
     put(keys, command[KEY],
-      table.concat({ command[FINGERPRINT], record, digits(version), id, '' }, '|'))
+      command[FINGERPRINT] .. '|' .. record .. '|' .. written .. '|' .. id .. '|')
   else
-    remember(command, 'A|' .. digits(version))
+    remember(command, 'A|' .. written)
   end
   return accepted(command, version, predecessor)
 end
@@ -363,7 +372,8 @@ for i, command in ipairs(commands) do
   verdicts[i + 1] = decide(command)
 end
 
-for _, hash in ipairs({ items, aggregates, latest, pending, claims, keys, newest }) do
+flush_values()
+for _, hash in ipairs({ aggregates, latest, pending, claims, keys, newest }) do
   flush(hash)
 end
 -- The next generation begins once this one is full; the one before this one is then two behind,

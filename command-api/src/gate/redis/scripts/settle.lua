@@ -144,7 +144,8 @@ for i = 1, #tails, 2 do
   end
 end
 
-for _, hash in ipairs({ items, latest, pending, claims, keys, meta }) do
+flush_values()
+for _, hash in ipairs({ latest, pending, claims, keys, meta }) do
   flush(hash)
 end
 return answers
