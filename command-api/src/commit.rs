@@ -6,23 +6,20 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use domain::sku::Sku;
 use domain::time::Time;
 use event_log::{Entry, EventLog};
-use record::envelope::{FORMAT, VERSION_AT};
-use record::{Body, Envelope, Events, Position, Record, RecordId};
+use record::{Position, Record, RecordId};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
+use crate::attempt::{Attempt, with_version};
 use crate::batch::{Answered, Batcher, CallFailed, Limits};
 use crate::calls::{DecideCall, LoadCall, NoticingGate, SettleCall};
 use crate::clock::{Clock, Ids};
 use crate::epoch::OpenEpoch;
 use crate::epoch::keeper::Keeper;
-use crate::gate::{
-    AggregateKey, Append, Decide, Expected, Gate, Intent, ItemValue, Look, Looked, Refusal, Verdict,
-};
+use crate::gate::{Append, Decide, Gate, ItemValue, Look, Looked, Verdict};
 pub use crate::handler::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request};
 use crate::read_back::{ReadBack, Sighting, TailHealth, Waiting};
 use crate::settings::Settings;
@@ -189,7 +186,8 @@ impl Committer {
             // 1. Load, and let the domain decide.
             let loaded = self.load(&epoch, handler).await?;
             let decided = handler.decide(&loaded, self.clock.now());
-            let (command, append) = self.prepare(&attempt, handler, &loaded, decided)?;
+            let (command, append) =
+                attempt.prepare(&*self.log, handler, &loaded, decided, self.clock.now())?;
             // 2. Decide in the gate; the waiter is registered before.
             let waiter = match &append {
                 None => None,
@@ -309,90 +307,6 @@ impl Committer {
             Ok(answered) => Ok(answered.answer),
             Err(failed) => Err(CommitError::Unavailable(failed.error.to_string())),
         }
-    }
-
-    /// Turns what the domain decided into the gate's command.
-    fn prepare(
-        &self,
-        attempt: &Attempt<'_>,
-        handler: &dyn Handler,
-        loaded: &Loaded,
-        decided: Result<Decided, Refusal>,
-    ) -> Result<(Decide, Option<Append>), CommitError> {
-        let aggregate = handler.aggregate();
-        let terms = handler.skus().into_iter().map(|sku| {
-            let version = loaded
-                .items
-                .get(&sku)
-                .map_or(0, |value| value.terms_version);
-            (sku, version)
-        });
-        let (intent, append) = match decided {
-            Err(refusal) => (Intent::Refuse(refusal), None),
-            Ok(decided) => {
-                let version = loaded
-                    .aggregate
-                    .as_ref()
-                    .map_or(0, |aggregate| aggregate.version);
-                let expected = match handler.needs() {
-                    Needs::NextVersion => Expected::Next,
-                    Needs::Fresh | Needs::State => Expected::Version(version),
-                };
-                let append = self.append_of(attempt, &aggregate, expected, decided)?;
-                (Intent::Append(Box::new(append.clone())), Some(append))
-            }
-        };
-        let command = Decide {
-            record: attempt.record,
-            aggregate,
-            key: attempt.request.key.clone(),
-            generation: attempt.generation,
-            terms: terms.collect(),
-            intent,
-        };
-        Ok((command, append))
-    }
-
-    fn append_of(
-        &self,
-        attempt: &Attempt<'_>,
-        aggregate: &AggregateKey,
-        expected: Expected,
-        decided: Decided,
-    ) -> Result<Append, CommitError> {
-        let topic = aggregate
-            .kind
-            .topic()
-            .expect("commands are about users, orders and items");
-        let movements = decided.events.movements();
-        let taken = movements.iter().filter(|movement| movement.quantity < 0);
-        let takes = taken
-            .map(|movement| (movement.sku.clone(), -movement.quantity))
-            .collect();
-        let supply = match decided.events {
-            Events::Inventory(_) => movements.iter().map(|movement| movement.quantity).sum(),
-            Events::Users(_) | Events::Orders(_) => 0,
-        };
-        let version = match expected {
-            Expected::Version(version) => version + 1,
-            Expected::Next => 0,
-        };
-        let record = attempt.record(aggregate, version, decided.events, self.clock.now());
-        let payload = Bytes::from(record.encode());
-        if payload.len() > self.log.payload_bytes_max() {
-            return Err(CommitError::TooLarge);
-        }
-        Ok(Append {
-            expected,
-            partition: self.log.layout().partition_of(topic, &aggregate.id),
-            payload,
-            snapshot: decided.snapshot,
-            claims: decided.claims,
-            takes,
-            supply,
-            available: decided.available,
-            discontinued: decided.discontinued.map(|terms| (version, terms)),
-        })
     }
 
     fn register(
@@ -567,47 +481,4 @@ pub(crate) enum Settling {
     Awaited,
     /// Up to a stated bound where others wait for what it gives.
     IfOthersWait,
-}
-
-/// What stays the same through all steps of one attempt.
-struct Attempt<'a> {
-    epoch: &'a Arc<OpenEpoch>,
-    generation: u64,
-    record: RecordId,
-    request: &'a Request,
-}
-
-impl Attempt<'_> {
-    fn record(&self, aggregate: &AggregateKey, version: u64, events: Events, time: Time) -> Record {
-        let envelope = Envelope {
-            format: FORMAT,
-            id: self.record,
-            epoch: self.epoch.number(),
-            aggregate_type: aggregate.kind,
-            aggregate_id: aggregate.id.to_string(),
-            version,
-        };
-        let body = Body {
-            events,
-            actor: self.request.actor.clone(),
-            key: self.request.key.clone(),
-            correlation_id: self.request.correlation_id,
-            causation_id: None,
-            traceparent: self.request.traceparent.clone(),
-            time,
-        };
-        Record { envelope, body }
-    }
-}
-
-/// The record's bytes with the version that the gate gave it.
-fn with_version(append: &Append, version: u64) -> Bytes {
-    match append.expected {
-        Expected::Version(_) => append.payload.clone(),
-        Expected::Next => {
-            let mut bytes = append.payload.to_vec();
-            bytes[VERSION_AT].copy_from_slice(format!("{version:020}").as_bytes());
-            bytes.into()
-        }
-    }
 }

@@ -20,6 +20,7 @@ pub mod read_back;
 pub mod settings;
 pub mod settle;
 
+mod attempt;
 mod batch;
 mod calls;
 mod handler;
