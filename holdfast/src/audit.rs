@@ -61,7 +61,7 @@ pub(crate) async fn run(args: AuditArgs) -> Result<ExitCode> {
         }
     };
     let text = if args.json {
-        format!("{:#}\n", serde_json::to_value(&report)?)
+        serde_json::to_string_pretty(&report)? + "\n"
     } else {
         report.to_string()
     };

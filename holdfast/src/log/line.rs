@@ -16,23 +16,22 @@ use super::marks::{Mark, Marked};
 pub(super) fn line(marked: &Marked) -> String {
     let position = marked.position.to_string();
     let mark = match marked.mark {
-        Mark::Valid => "",
-        Mark::Fence => "fence",
-        Mark::Void => "VOID",
-        Mark::Duplicate => "DUPLICATE",
-        Mark::Gap => "GAP",
-        Mark::Unreadable => "UNREADABLE",
+        Mark::Valid | Mark::Fence => "",
+        Mark::Void => "VOID ",
+        Mark::Duplicate => "DUPLICATE ",
+        Mark::Gap => "GAP ",
+        Mark::Unreadable => "UNREADABLE ",
     };
     let time = marked.body.as_ref().map(|body| body.time.to_string());
     let time = time.unwrap_or_default();
-    let head = format!("{time:27}  {position:<16}  {mark:<10}");
+    let head = format!("{time:27}  {position:<16}  {mark}");
     match (&marked.envelope, &marked.body) {
-        (Some(envelope), Some(body)) => format!("{head}  {}", record(envelope, body)),
+        (Some(envelope), Some(body)) => format!("{head}{}", record(envelope, body)),
         (Some(envelope), None) if marked.mark == Mark::Fence => {
-            format!("{head}  epoch {} begins", envelope.epoch)
+            format!("{head}epoch {} begins", envelope.epoch)
         }
-        (Some(envelope), None) => format!("{head}  {}", aggregate(envelope)),
-        (None, _) => format!("{head}  {} bytes that are no record", marked.payload.len()),
+        (Some(envelope), None) => format!("{head}{}", aggregate(envelope)),
+        (None, _) => format!("{head}{} bytes that are no record", marked.payload.len()),
     }
 }
 
@@ -164,4 +163,82 @@ pub(super) fn json(marked: &Marked) -> String {
         },
     };
     serde_json::to_string(&line).expect("a line has only text keys and serialisable values")
+}
+
+#[cfg(test)]
+mod tests {
+    use record::{Partition, Position, Topic};
+
+    use super::*;
+    use crate::log::marks::Marks;
+
+    fn entry(kind: &str, epoch: u64, version: u64, body: &str) -> String {
+        let (id, aggregate) = (uuid::Uuid::nil(), if kind == "fence" { "" } else { "A" });
+        format!(
+            r#"{{"format":"001","id":"{id}","epoch":"{epoch:020}","version":"{version:020}","type":"{kind}","aggregate":"{aggregate}","body":{body}}}"#
+        )
+    }
+
+    fn moved(epoch: u64, version: u64) -> String {
+        let body = r#"{"events":[{"type":"stock-moved","sku":"A","quantity":-4,"reason":"damaged","reference":"a\"b"}],"movements":[{"sku":"A","quantity":-4}],"actor":{"type":"operator"},"correlation_id":"00000000-0000-0000-0000-000000000000","time":"2026-01-31T12:00:00.000000Z"}"#;
+        entry("inventory", epoch, version, body)
+    }
+
+    fn marked(entries: &[String]) -> Vec<Marked> {
+        let mut marks = Marks::default();
+        let partition = Partition {
+            topic: Topic::Inventory,
+            number: 0,
+        };
+        let mark = |(offset, entry): (usize, &String)| {
+            let offset = offset as u64;
+            marks.mark(Position { partition, offset }, entry.clone().into_bytes())
+        };
+        entries.iter().enumerate().map(mark).collect()
+    }
+
+    #[test]
+    fn what_does_not_count_is_marked() {
+        let entries = [
+            entry("fence", 2, 0, "{}"),
+            moved(1, 1),
+            moved(2, 1),
+            moved(2, 1),
+            moved(2, 5),
+            "{}".to_owned(),
+            entry("inventory", 2, 6, "{}"),
+        ];
+        let marks = marked(&entries).into_iter().map(|marked| marked.mark);
+        let expected = [
+            Mark::Fence,
+            Mark::Void,
+            Mark::Valid,
+            Mark::Duplicate,
+            Mark::Gap,
+            Mark::Unreadable,
+            Mark::Unreadable,
+        ];
+        assert_eq!(marks.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn people_read_lines() {
+        let lines = marked(&[entry("fence", 2, 0, "{}"), moved(1, 1)]);
+        assert_eq!(line(&lines[0]).trim(), "inventory/0@0     epoch 2 begins");
+        assert_eq!(
+            line(&lines[1]),
+            r#"2026-01-31T12:00:00.000000Z  inventory/0@1     VOID item A v1 (epoch 1): -4 damaged ("a\"b") — by the operator"#
+        );
+    }
+
+    #[test]
+    fn programs_read_the_record_as_it_stands() {
+        let shown = marked(&[moved(1, 1), "no \"JSON\"".to_owned()]);
+        let record = format!(
+            r#"{{"topic":"inventory","partition":0,"offset":0,"mark":"valid","record":{}}}"#,
+            moved(1, 1)
+        );
+        assert_eq!(json(&shown[0]), record);
+        assert!(json(&shown[1]).ends_with(r#""mark":"unreadable","unreadable":"no \"JSON\""}"#));
+    }
 }

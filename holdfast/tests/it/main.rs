@@ -15,4 +15,5 @@ mod sale;
 mod scenarios;
 mod settings;
 mod signals;
+mod tools;
 mod users;

@@ -24,6 +24,7 @@ macro_rules! on_both_stores {
 }
 
 mod agreement;
+mod dump;
 mod fixture;
 mod mysql_faults;
 mod questions;

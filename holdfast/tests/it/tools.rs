@@ -1,0 +1,123 @@
+//! `holdfast audit` and `holdfast log`, beside running servers.
+
+use migrations::Database;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::harness::{System, eventually, holdfast, run_with};
+
+/// The command that audits everything that a system has.
+fn audit(system: &System) -> Command {
+    let mut command = system.tool("audit");
+    if let Some(services) = &system.services {
+        command.args(services.redis_arguments());
+    }
+    command.arg("--json");
+    command
+}
+
+/// The command that shows the log of a system.
+fn log(system: &System) -> Command {
+    let mut command = holdfast();
+    command.args(["log", "--data"]).arg(system.data());
+    if let Some(services) = &system.services {
+        command.args(services.kafka_arguments());
+    }
+    command
+}
+
+fn outcome(report: &str, check: &str) -> String {
+    let report: Value = serde_json::from_str(report).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|found| found["check"] == check).unwrap();
+    found["outcome"].as_str().unwrap().to_owned()
+}
+
+async fn the_tools_tell_what_happened(system: System, gate: &str) {
+    let (admin, kim) = (system.admin().await, system.customer().await);
+    admin.stock("LAMP", 5).await;
+    let placed = kim.order("LAMP", 2).await.is(201);
+    kim.cancel(&placed.id()).await.is(200);
+    kim.order("LAMP", 1).await.is(201);
+
+    // A gate is compared in a quiet moment: what was decided has to be settled first.
+    let report = eventually("the gate is compared", async || {
+        let audited = run_with(audit(&system), "").await.succeeded();
+        (outcome(&audited.stdout, "gate") == gate).then_some(audited.stdout)
+    })
+    .await;
+    for check in ["complete", "stock", "balance", "returns", "read-models"] {
+        assert_eq!(outcome(&report, check), "ok", "{check}: {report}");
+    }
+
+    let mut of_order = log(&system);
+    of_order.args(["--order", &placed.id()]);
+    let shown = run_with(of_order, "").await.succeeded().stdout;
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines.len(), 2, "{shown}");
+    assert!(lines[0].contains("placed 2 × LAMP"), "{shown}");
+    assert!(
+        lines[1].contains("cancelled, 2 × LAMP given back"),
+        "{shown}"
+    );
+
+    let mut of_item = log(&system);
+    of_item.args(["--sku", "LAMP", "--json"]);
+    let shown = run_with(of_item, "").await.succeeded().stdout;
+    let marks = shown.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["mark"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(marks.collect::<Vec<_>>(), ["valid"; 5], "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tools_tell_what_happened_embedded() {
+    the_tools_tell_what_happened(System::embedded().await, "not-checked").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tools_tell_what_happened_on_services() {
+    the_tools_tell_what_happened(System::distributed().await, "ok").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_was_changed_by_hand_makes_the_audit_fail() {
+    let system = System::embedded().await;
+    let (admin, kim) = (system.admin().await, system.customer().await);
+    admin.stock("LAMP", 5).await;
+    let received = admin.receive("LAMP", 1).await.is(201);
+    kim.get("/v1/inventory/LAMP", &received.token).await.is(200);
+    let rows = Database::sqlite_writer(&system.data().join("read-models.sqlite"));
+    rows.execute("UPDATE inventory SET supplied = 7")
+        .await
+        .unwrap();
+    let audited = run_with(audit(&system), "").await;
+    assert_eq!(audited.status.code(), Some(1), "{audited:?}");
+    assert_eq!(outcome(&audited.stdout, "read-models"), "broken");
+    assert_eq!(outcome(&audited.stdout, "stock"), "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_that_cannot_run_says_so_by_its_own_exit_code() {
+    let nothing = tempfile::tempdir().unwrap();
+    let mut command = holdfast();
+    command.args(["audit", "--data"]).arg(nothing.path());
+    let audited = run_with(command, "").await;
+    assert_eq!(audited.status.code(), Some(2), "{audited:?}");
+    assert!(audited.stderr.contains("There is no log at"), "{audited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_closes_the_pipe_ends_the_log_quietly() {
+    let system = System::embedded().await;
+    let mut command = log(&system);
+    command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    drop(process.stdout.take());
+    let ended = process.wait_with_output().await.unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stderr.is_empty(), "{ended:?}");
+}
