@@ -112,7 +112,12 @@ impl Database {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY_AT_MOST);
+            .busy_timeout(BUSY_AT_MOST)
+            // Measured: a statement of many rows keeps a journal of its own (in a file, by
+            // default), and indexes that are written everywhere outgrow the default cache of 2 MiB.
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", "-65536")
+            .pragma("wal_autocheckpoint", "4000");
         let pool = lasting(1).acquire_timeout(QUEUE_AT_MOST);
         Self::Sqlite(pool.connect_lazy_with(options))
     }
