@@ -207,7 +207,7 @@ const CLOSED: &[Closed] = &[
     },
     Closed {
         name: "audit",
-        uses: &["serde", "serde_json", "thiserror", "uuid"],
+        uses: &["fnv", "serde", "serde_json", "thiserror", "uuid"],
         because: "the audit reads the log in its own simple way, or it would share the faults that it looks for",
     },
 ];
