@@ -171,6 +171,10 @@ impl Committer {
     }
 
     async fn run(&self, request: Request, handler: &dyn Handler) -> Result<Committed, CommitError> {
+        // With records missing from the log nothing can be read back: begin nothing.
+        if let TailHealth::Broken(why) = &*self.read_back.health().borrow() {
+            return Err(CommitError::Unavailable(why.clone()));
+        }
         let epoch = self.keeper.open().await.map_err(CommitError::Unavailable)?;
         let attempt = Attempt {
             epoch: &epoch,

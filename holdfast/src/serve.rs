@@ -83,7 +83,8 @@ async fn serve_on_services(args: ServeArgs) -> Result<()> {
     let gate = services::open_gate(&args.redis).await?;
     let log = services::open_log(&args.kafka).await?;
     let database = mysql(&args.mysql)?;
-    let write_side = WriteSide::start(gate, log, &secrets, args.shop.currency, |_| {});
+    let write_side = WriteSide::start(gate, log, &secrets, args.shop.currency, |_| {})
+        .noting(services::log_note(&args.kafka));
     let stores = Stores {
         writer: database.clone(),
         reader: database,
@@ -187,7 +188,8 @@ pub(crate) async fn command_api(args: CommandApiArgs) -> Result<()> {
     let metrics = telemetry::collect_metrics()?;
     let stopping = CancellationToken::new();
     http::stop_on_signals(stopping.clone())?;
-    let write_side = WriteSide::start(gate, log, &secrets, args.shop.currency, |_| {});
+    let write_side = WriteSide::start(gate, log, &secrets, args.shop.currency, |_| {})
+        .noting(services::log_note(&args.kafka));
     write_side.log_id().await?;
     let (signer, verifier) = signing(&args.keys, &args.data.data)?;
     let email = args.admin.admin_email.as_deref();

@@ -74,6 +74,15 @@ pub(crate) fn kafka_settings(args: &KafkaArgs) -> Result<KafkaSettings> {
     })
 }
 
+/// What the operator should know of this Kafka.
+pub(crate) fn log_note(args: &KafkaArgs) -> &'static str {
+    if args.kafka_single_broker {
+        "answers; one broker: what it acknowledged is as durable as its disk"
+    } else {
+        "answers; three replicas, two in sync (eligible leader replicas, from Kafka 4.1, are recommended)"
+    }
+}
+
 fn librdkafka(settings: &[Hidden]) -> Result<BTreeMap<String, String>> {
     let split = |setting: &Hidden| match setting.reveal().split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),

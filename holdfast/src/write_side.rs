@@ -31,6 +31,8 @@ pub(crate) struct WriteSide {
     pub log: Arc<dyn EventLog>,
     /// The commands.
     pub commands: Commands,
+    /// What the operator should know of the log, in `/readyz`.
+    log_note: &'static str,
 }
 
 impl WriteSide {
@@ -56,7 +58,14 @@ impl WriteSide {
         Self {
             log,
             commands: Commands::new(committer, personal),
+            log_note: "answers",
         }
+    }
+
+    /// Says in `/readyz` what the operator should know of the log.
+    pub(crate) fn noting(mut self, log_note: &'static str) -> Self {
+        self.log_note = log_note;
+        self
     }
 
     /// Waits for the first epoch and gives the log's id.
@@ -105,13 +114,13 @@ impl WriteSide {
             let health = committer.tail_health();
             async move { health }
         });
-        let log = Arc::clone(&self.log);
+        let (log, note) = (Arc::clone(&self.log), self.log_note);
         let log = Part::new("log", move || {
             let log = Arc::clone(&log);
             async move {
                 let probed = tokio::time::timeout(Duration::from_secs(2), log.probe()).await;
                 match probed {
-                    Ok(Ok(())) => Ok("answers".to_owned()),
+                    Ok(Ok(())) => Ok(note.to_owned()),
                     Ok(Err(error)) => Err(error.to_string()),
                     Err(_) => Err("does not answer".to_owned()),
                 }
