@@ -12,7 +12,22 @@ use crate::services::install;
 use crate::services::process::run_to_end;
 use crate::services::throwaway::Throwaway;
 
-/// Runs `cargo test`, by default of the whole workspace, and answers with its exit code.
+/// The test of the tests: in a server whose gate was built without its stock check, the property
+/// that hunts oversells has to find one. It needs no services. Of the workspace, because then all
+/// but two crates are the ones that are tested anyway.
+const PLANTED: [&str; 8] = [
+    "test",
+    "--workspace",
+    "--features=holdfast/planted-oversell",
+    "--test=it",
+    "--",
+    "--quiet",
+    "--exact",
+    "properties::planted_oversell_is_found_and_shrunk",
+];
+
+/// Runs `cargo test`, by default of the whole workspace, and answers with its exit code. Where
+/// everything is tested, so are the tests.
 ///
 /// Everything is compiled before services start, for both want all of the machine.
 pub(crate) fn test(args: Vec<OsString>) -> Result<ExitCode> {
@@ -33,6 +48,14 @@ pub(crate) fn test(args: Vec<OsString>) -> Result<ExitCode> {
     let built = phase("compiling", || run_to_end(cargo_test().arg("--no-run")))?;
     if !built.success() {
         return Ok(exit_code(built));
+    }
+    if args.is_empty() {
+        let found = phase("finding a planted oversell", || {
+            run_to_end(checkout::cargo().args(PLANTED))
+        })?;
+        if !found.success() {
+            return Ok(exit_code(found));
+        }
     }
     beside_services("cargo test", 1, cargo_test().args(of_tests))
 }
