@@ -1,6 +1,7 @@
 //! The routes of a role, put together: its own, those that every role has, the OpenAPI document.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -13,6 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::settings::HttpArgs;
+
+/// How long `/readyz` waits for a service's answer.
+const PROBED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a role serves.
 pub(crate) struct Served {
@@ -54,4 +58,26 @@ pub(crate) fn router(served: Served, http: &HttpArgs) -> Result<Router> {
         ..LayerSettings::default()
     };
     Ok(layers::around(router.merge(docs), settings))
+}
+
+/// A part of which this is said when the probe succeeds in time.
+pub(crate) fn probed<F, E>(
+    name: &'static str,
+    answers: &'static str,
+    probe: impl Fn() -> F + Send + Sync + 'static,
+) -> Part
+where
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: std::fmt::Display,
+{
+    Part::new(name, move || {
+        let probing = tokio::time::timeout(PROBED_WITHIN, probe());
+        async move {
+            match probing.await {
+                Ok(Ok(())) => Ok(answers.to_owned()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("does not answer".to_owned()),
+            }
+        }
+    })
 }

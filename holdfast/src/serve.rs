@@ -223,11 +223,16 @@ pub(crate) async fn projectors(args: ProjectorsArgs) -> Result<()> {
     let database = mysql(&args.mysql)?;
     let projectors = Arc::new(start_projectors(
         &log,
-        database,
+        database.clone(),
         PROJECTOR_TASKS,
         &projecting,
     ));
-    let parts = vec![projectors_part(&projectors)];
+    // Projectors that have nothing to do would not notice that their database is gone.
+    let database = api::probed("database", "answers", move || {
+        let database = database.clone();
+        async move { database.select_unprepared("SELECT 1").await.map(drop) }
+    });
+    let parts = vec![projectors_part(&projectors), database];
     let served = Served {
         routes: vec![],
         verifier: None,

@@ -18,6 +18,8 @@ use event_log::EventLog;
 use personal_data::Secrets;
 use uuid::Uuid;
 
+use crate::api::probed;
+
 /// Password checks that may wait for a core; beyond them a log-in is answered 503.
 const PASSWORDS_QUEUED: usize = 200;
 
@@ -27,6 +29,7 @@ const FIRST_EPOCH_WITHIN: Duration = Duration::from_secs(10);
 /// The write side of a process.
 #[derive(Debug, Clone)]
 pub(crate) struct WriteSide {
+    gate: Arc<dyn Gate>,
     /// The log.
     pub log: Arc<dyn EventLog>,
     /// The commands.
@@ -47,7 +50,7 @@ impl WriteSide {
         let mut settings = Settings::new(currency, secrets.check_value());
         tune(&mut settings);
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
-        let committer = Committer::new(gate, Arc::clone(&log), clock, ids, settings);
+        let committer = Committer::new(Arc::clone(&gate), Arc::clone(&log), clock, ids, settings);
         command_api::completion::start(&committer);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let passwords = Passwords::new(cores.div_ceil(2), PASSWORDS_QUEUED);
@@ -56,6 +59,7 @@ impl WriteSide {
             passwords,
         };
         Self {
+            gate,
             log,
             commands: Commands::new(committer, personal),
             log_note: "answers",
@@ -114,19 +118,17 @@ impl WriteSide {
             let health = committer.tail_health();
             async move { health }
         });
-        let (log, note) = (Arc::clone(&self.log), self.log_note);
-        let log = Part::new("log", move || {
-            let log = Arc::clone(&log);
-            async move {
-                let probed = tokio::time::timeout(Duration::from_secs(2), log.probe()).await;
-                match probed {
-                    Ok(Ok(())) => Ok(note.to_owned()),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err("does not answer".to_owned()),
-                }
-            }
+        let gate = Arc::clone(&self.gate);
+        let gate = probed("gate", "answers", move || {
+            let gate = Arc::clone(&gate);
+            async move { gate.current().await.map(drop) }
         });
-        vec![epoch, tail, log]
+        let log = Arc::clone(&self.log);
+        let log = probed("log", self.log_note, move || {
+            let log = Arc::clone(&log);
+            async move { log.probe().await }
+        });
+        vec![epoch, gate, tail, log]
     }
 
     /// Lets what is under way finish, at most this long.
