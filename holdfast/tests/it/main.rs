@@ -2,12 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod broker;
 mod flow;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the tests of faults, which follow, use the rest"
-)]
 mod harness;
 mod properties;
 mod restart;

@@ -3,42 +3,14 @@
 
 use futures::future::join_all;
 
-use crate::harness::{Client, Server, Services, System, eventually, fresh_key};
-
-/// Accounts that the buyers share, for a password takes a core some time by design.
-const ACCOUNTS: usize = 10;
-
-async fn customers(system: &System) -> Vec<Client> {
-    join_all((0..ACCOUNTS).map(|_| system.customer())).await
-}
-
-/// This many orders of one unit at once, each answered 201 or "sold out"; gives the ids of those
-/// that were placed.
-async fn everybody_orders(customers: &[Client], buyers: usize, sku: &str) -> Vec<String> {
-    let orders = (0..buyers).map(|buyer| {
-        let (customer, sku) = (customers[buyer % customers.len()].clone(), sku.to_owned());
-        tokio::spawn(async move { customer.order_until_known(&fresh_key(), &sku, 1).await })
-    });
-    let mut placed = vec![];
-    for order in orders.collect::<Vec<_>>() {
-        let answer = order.await.unwrap();
-        if answer.status == 201 {
-            placed.push(answer.id());
-        } else {
-            answer.problem(409, "out-of-stock");
-        }
-    }
-    placed
-}
+use crate::harness::{Server, Services, System, buy, customers, eventually};
 
 async fn exactly_the_stock_is_sold(system: System, sales: &[(usize, u32)]) {
     let (admin, customers) = (system.admin().await, customers(&system).await);
     for &(buyers, stock) in sales {
         let sku = format!("LAMP-{stock}");
         admin.stock(&sku, stock).await;
-        let mut placed = everybody_orders(&customers, buyers, &sku).await;
-        placed.sort_unstable();
-        placed.dedup();
+        let placed = buy(&customers, buyers, &sku).placed().await;
         assert_eq!(placed.len(), stock as usize, "one order per unit");
         assert_eq!(admin.left_in_gate(&sku).await, 0);
         system.shows(&admin, &sku, 0, stock.into()).await;
@@ -95,15 +67,13 @@ async fn t32_a_redis_flushed_in_the_middle_of_a_sale_needs_no_hand() {
     let system = System::distributed_on(services).await;
     let (admin, customers) = (system.admin().await, customers(&system).await);
     admin.stock("LAMP", 60).await;
-    let sold_so_far = customers[0].clone();
-    let flushed = async {
-        eventually("a part is sold", async || {
-            (sold_so_far.left_in_gate("LAMP").await < 50).then_some(())
-        })
-        .await;
-        redis.command("FLUSHALL");
-    };
-    let (placed, ()) = tokio::join!(everybody_orders(&customers, 300, "LAMP"), flushed);
+    let buying = buy(&customers, 300, "LAMP");
+    eventually("a part is sold", async || {
+        (admin.left_in_gate("LAMP").await < 50).then_some(())
+    })
+    .await;
+    redis.command("FLUSHALL");
+    let placed = buying.placed().await;
     assert_eq!(placed.len(), 60, "one order per unit");
     assert_eq!(admin.left_in_gate("LAMP").await, 0);
     system.shows(&admin, "LAMP", 0, 60).await;

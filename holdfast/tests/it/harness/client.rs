@@ -25,6 +25,11 @@ impl Api {
         *self.0.lock().unwrap() = Addresses { writes, reads };
     }
 
+    /// How many writes were sent so far.
+    pub(crate) fn writes_sent(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
+    }
+
     /// As a proxy routes: by method, and writes to one node after the other.
     fn url(&self, method: &Method, path: &str) -> String {
         let addresses = self.0.lock().unwrap();
@@ -94,13 +99,25 @@ pub(crate) fn fresh_key() -> String {
     Uuid::new_v4().to_string()
 }
 
+fn http(timeout: Duration) -> reqwest::Client {
+    let http = reqwest::Client::builder().timeout(timeout);
+    http.build().unwrap()
+}
+
 impl Client {
     pub(crate) fn new(api: Api) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(30));
         Self {
             api,
-            http: http.build().unwrap(),
+            http: http(Duration::from_secs(30)),
             token: None,
+        }
+    }
+
+    /// The same person, who hangs up after a second and asks again.
+    pub(crate) fn impatient(&self) -> Self {
+        Self {
+            http: http(Duration::from_secs(1)),
+            ..self.clone()
         }
     }
 
@@ -120,6 +137,14 @@ impl Client {
         let token = session.body["access_token"].as_str().unwrap().to_owned();
         Self {
             token: Some(token),
+            ..self.clone()
+        }
+    }
+
+    /// The same person at another place.
+    pub(crate) fn moved_to(&self, api: &Api) -> Self {
+        Self {
+            api: api.clone(),
             ..self.clone()
         }
     }
@@ -246,16 +271,23 @@ impl Client {
     pub(crate) async fn list(&self, path: &str) -> Vec<Value> {
         let (mut all, mut cursor) = (vec![], String::new());
         loop {
-            let page = self
-                .get(&format!("{path}?limit=200{cursor}"), "")
-                .await
-                .is(200);
+            let page = format!("{path}?limit=200{cursor}");
+            let page = self.get(&page, "").await.is(200);
             all.extend(page.body["items"].as_array().unwrap().iter().cloned());
             match page.body["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return all,
             }
         }
+    }
+
+    /// The ids of all orders in the read models that this client may see, in order.
+    pub(crate) async fn all_orders(&self) -> Vec<String> {
+        let orders = self.list("/v1/orders").await;
+        let ids = orders.iter().map(|order| order["id"].as_str().unwrap());
+        let mut ids: Vec<_> = ids.map(str::to_owned).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// What the gate has left of a SKU: the figure in its refusal of more than there can be.

@@ -5,6 +5,7 @@
 //! Nothing here looks into the program: what cannot be asked over HTTP, with a signal or with a
 //! subcommand is not tested here.
 
+mod buyers;
 mod client;
 mod process;
 mod servers;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior};
 
+pub(crate) use buyers::{buy, customers};
 pub(crate) use client::{Answer, Api, Client, fresh_key};
 pub(crate) use process::{Ended, Node, holdfast, run, run_with};
 pub(crate) use servers::{Server, alone};
