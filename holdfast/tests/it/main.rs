@@ -5,11 +5,14 @@
 mod broker;
 mod flow;
 mod harness;
+mod projecting;
 mod properties;
+mod readiness;
 mod restart;
 mod sale;
 mod scenarios;
 mod settings;
 mod signals;
+mod smoke;
 mod tools;
 mod users;

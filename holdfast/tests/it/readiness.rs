@@ -1,0 +1,124 @@
+//! A service that is gone is named, commands say when to come back, and everything recovers by
+//! itself. (F5, F8, F10, R05.)
+
+use migrations::Database;
+use reqwest::Method;
+
+use crate::harness::{
+    Answer, Client, Node, Server, Services, System, alone, eventually, fresh_key,
+};
+
+/// What a role says of itself.
+async fn readiness(client: &Client, node: &Node) -> Answer {
+    let url = format!("{}/readyz", node.address());
+    client.send(client.call_at(Method::GET, &url)).await
+}
+
+/// Waits until this role is unready and says why of this part.
+async fn unready(client: &Client, node: &Node, part: &str) {
+    eventually(part, async || {
+        let answer = readiness(client, node).await;
+        let parts = answer.body["parts"].as_array()?;
+        let named = parts
+            .iter()
+            .any(|it| it["name"] == part && it["ready"] == false && it["detail"] != "");
+        (answer.status == 503 && named).then_some(())
+    })
+    .await;
+}
+
+/// Orders until a 503 says when to come back.
+async fn told_to_come_back(client: &Client) {
+    eventually("503", async || {
+        let order = client.order_call(&fresh_key(), "LAMP", 1);
+        let answer = client.send(order).await;
+        (answer.status == 503 && answer.retry_after.is_some()).then_some(())
+    })
+    .await;
+}
+
+/// A stack of a test's own.
+struct Stack {
+    redis: Server,
+    kafka: Server,
+    mysql: Server,
+}
+
+impl Stack {
+    async fn start() -> Self {
+        let (redis, kafka, mysql) = tokio::join!(
+            Server::redis(),
+            Server::kafka(),
+            Server::mariadb("holdfast")
+        );
+        Self {
+            redis,
+            kafka,
+            mysql,
+        }
+    }
+
+    fn mysql_url(&self) -> String {
+        format!("mysql://holdfast:holdfast@{}", self.mysql.address())
+    }
+
+    async fn shop(&self) -> System {
+        let redis = format!("redis://{}", self.redis.address());
+        let services = Services::of(&redis, &self.kafka.address(), &self.mysql_url()).await;
+        System::distributed_on(services).await
+    }
+
+    /// Closes every connection to Redis and MySQL, as those do after a quiet night.
+    async fn close_connections(&self) {
+        self.redis.command("CLIENT KILL TYPE normal SKIPME yes");
+        let admin = Database::mysql(&format!("{}/mysql", self.mysql_url()), 1).unwrap();
+        let closed = admin.execute("KILL USER 'holdfast'").await.unwrap();
+        assert!(closed > 0, "there were connections");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f05_a_service_that_is_gone_is_named_and_its_return_needs_no_hand() {
+    let _alone = alone().await;
+    let mut stack = Stack::start().await;
+    let system = stack.shop().await;
+    let (admin, kim) = (system.admin().await, system.customer().await);
+    admin.stock("LAMP", 1000).await;
+    let placed = kim.order("LAMP", 1).await.is(201);
+    let path = format!("/v1/orders/{}", placed.id());
+    kim.get(&path, &placed.token).await.is(200);
+    let (writes, reads) = (&system.command_apis[0], system.query_api.as_ref().unwrap());
+
+    stack.redis.kill();
+    told_to_come_back(&kim).await;
+    unready(&kim, writes, "gate").await;
+    kim.get(&path, "").await.is(200);
+    stack.redis.restart().await;
+    system.ready().await;
+    kim.order_until_known("after-redis", "LAMP", 1)
+        .await
+        .is(201);
+
+    stack.kafka.kill();
+    told_to_come_back(&kim).await;
+    unready(&kim, writes, "log").await;
+    stack.kafka.restart().await;
+    system.ready().await;
+    kim.order_until_known("after-kafka", "LAMP", 1)
+        .await
+        .is(201);
+
+    stack.mysql.kill();
+    unready(&kim, reads, "read-models").await;
+    unready(&kim, &system.projectors[0], "database").await;
+    kim.order("LAMP", 1).await.is(201);
+    stack.mysql.restart().await;
+    system.ready().await;
+    kim.get(&path, &placed.token).await.is(200);
+
+    stack.close_connections().await;
+    let placed = kim.order("LAMP", 1).await.is(201);
+    let path = format!("/v1/orders/{}", placed.id());
+    kim.get(&path, &placed.token).await.is(200);
+    system.agrees().await;
+}
