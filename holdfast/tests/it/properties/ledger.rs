@@ -152,7 +152,7 @@ impl Ledger {
         }
         for (request, answer) in &fresh {
             let judged = if answer.is_done() {
-                change.accepts(self, request, answer)
+                change.accepts(self, request, answer, disturbed)
             } else {
                 change.explains(self, request, answer, disturbed)
             };

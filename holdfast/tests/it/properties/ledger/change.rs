@@ -129,6 +129,7 @@ impl Change {
         ledger: &Ledger,
         request: &Request,
         answer: &Answer,
+        disturbed: bool,
     ) -> Result<(), Broken> {
         let can_exist = |sku: usize| ledger.items.contains_key(&sku) || self.puts(sku);
         let (status, possible) = match &request.command {
@@ -146,13 +147,19 @@ impl Change {
                 (answer.status.clamp(200, 201), true)
             }
             Command::Move { sku, .. } => (201, can_exist(*sku)),
-            Command::SetStock { sku, .. } => (200, can_exist(*sku)),
+            Command::SetStock { sku, .. } => {
+                let was_true = self.has_had(ledger, *sku, request.expected(), disturbed);
+                (200, can_exist(*sku) && was_true)
+            }
             Command::Discontinue { sku } => (204, can_exist(*sku)),
             Command::Put { .. } => (200, true),
             Command::Again { .. } | Command::Reuse { .. } => (0, false),
         };
         if answer.status != status || !possible {
-            return Err(format!("I3: {} cannot have been done", answer.status));
+            let status = answer.status;
+            return Err(format!(
+                "I3: answered {status}, but it cannot have been done"
+            ));
         }
         match answer.body["available"].as_i64() {
             Some(available) if available < 0 => {
