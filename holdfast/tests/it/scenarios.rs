@@ -1,6 +1,7 @@
 //! What made other systems oversell, or refuse what they had, done to the whole program over HTTP.
 //! The rows of which these tests are named are in `../SCENARIOS.md`, with the tests of all others.
 
+use std::path::Path;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -300,4 +301,24 @@ async fn t35_an_absolute_figure_never_overwrites_orders_in_flight() {
     let item: Value = admin.get("/v1/inventory/LAMP", "").await.is(200).body;
     assert_eq!(item["supplied"], 55);
     system.agrees().await;
+}
+
+/// A table of tests is worth something only while they exist.
+#[test]
+fn every_test_that_the_table_names_exists() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let table = std::fs::read_to_string(workspace.join("holdfast/tests/SCENARIOS.md")).unwrap();
+    let named: Vec<_> = table
+        .split('`')
+        .filter_map(|quoted| quoted.split_once(".rs::"))
+        .collect();
+    assert!(named.len() > 20, "{named:?}");
+    for (file, test) in named {
+        let source = std::fs::read_to_string(workspace.join(format!("{file}.rs")));
+        let source = source.unwrap_or_else(|error| panic!("{file}.rs: {error}"));
+        assert!(
+            source.contains(&format!("fn {test}(")),
+            "{file}.rs has no {test}"
+        );
+    }
 }
