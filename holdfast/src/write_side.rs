@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use command_api::clock::{RandomIds, SystemClock};
 use command_api::commands::Commands;
 use command_api::commands::passwords::Passwords;
@@ -23,7 +23,7 @@ use crate::api::probed;
 /// Password checks that may wait for a core; beyond them a log-in is answered 503.
 const PASSWORDS_QUEUED: usize = 200;
 
-/// How long a start waits for the first epoch before it serves, unready.
+/// How long a start waits for an epoch while nothing is being rebuilt.
 const FIRST_EPOCH_WITHIN: Duration = Duration::from_secs(10);
 
 /// The write side of a process.
@@ -79,18 +79,21 @@ impl WriteSide {
     pub(crate) async fn log_id(&self) -> Result<Uuid> {
         let keeper = self.commands.committer().keeper();
         let mut state = keeper.state();
-        let opened = state.wait_for(|state| matches!(state, EpochState::Open(_)));
-        let opened = tokio::time::timeout(FIRST_EPOCH_WITHIN, opened)
-            .await
-            .is_ok();
-        let log_id = keeper.history().borrow().log_id();
-        match (log_id, opened) {
-            (Some(id), true) => Ok(id),
-            _ => match &*keeper.state().borrow() {
-                EpochState::Unready(why) => bail!("{why}"),
-                _ => bail!("the gate is not rebuilt yet; look at the log and start again"),
-            },
+        loop {
+            let decided =
+                |state: &EpochState| matches!(state, EpochState::Open(_) | EpochState::Unfit(_));
+            let _ = tokio::time::timeout(FIRST_EPOCH_WITHIN, state.wait_for(decided)).await;
+            match &*state.borrow() {
+                EpochState::Open(_) => break,
+                // A long log takes its time.
+                EpochState::Recovering { folded, total, .. } => {
+                    tracing::info!(folded, total, "the gate is being rebuilt from the log");
+                }
+                EpochState::Unfit(why) | EpochState::Unready(why) => bail!("{why}"),
+            }
         }
+        let log_id = keeper.history().borrow().log_id();
+        log_id.context("the log has no first claim though an epoch is open; look at its topics")
     }
 
     /// What `/readyz` says of this side.
@@ -109,7 +112,7 @@ impl WriteSide {
                         let percent = (folded * 100).checked_div(*total).unwrap_or(0).min(100);
                         Err(format!("recovering, {percent} % ({reason})"))
                     }
-                    EpochState::Unready(why) => Err(why.clone()),
+                    EpochState::Unready(why) | EpochState::Unfit(why) => Err(why.clone()),
                 }
             }
         });

@@ -106,7 +106,7 @@ impl Keeper {
         }
         Err(match &*self.state.borrow() {
             EpochState::Open(_) => "the epoch has just opened".to_owned(),
-            EpochState::Unready(why) => why.clone(),
+            EpochState::Unready(why) | EpochState::Unfit(why) => why.clone(),
             EpochState::Recovering {
                 reason,
                 folded,
@@ -336,7 +336,10 @@ async fn run(keeper: std::sync::Weak<Keeper>) {
             Ok(()) => wait_until_over(&keeper).await,
             Err(error) => {
                 tracing::warn!(%error, "no epoch is open; trying again");
-                keeper.say(EpochState::Unready(error.to_string()));
+                keeper.say(match error {
+                    RecoveryError::Unfit(why) => EpochState::Unfit(why),
+                    error => EpochState::Unready(error.to_string()),
+                });
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         }

@@ -86,6 +86,9 @@ pub enum EpochState {
         /// Records to fold.
         total: u64,
     },
-    /// No, for this reason.
+    /// Not yet, for this reason.
     Unready(String),
+    /// No, and trying again alone does not help: this program, or how it was started, does not
+    /// fit the log.
+    Unfit(String),
 }
