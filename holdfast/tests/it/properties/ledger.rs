@@ -271,17 +271,17 @@ fn one_answer<'a>(
     let same = answers
         .iter()
         .all(|answer| answer.refusal() == first.refusal());
-    match before {
-        _ if !same && !disturbed => Err("I3: one key, two refusals"),
-        Some(before) if before.faults == faults => {
-            let same = before.answer.refusal() == first.refusal();
-            if same {
-                Ok(None)
-            } else {
-                Err("I3: one key, two refusals")
-            }
-        }
-        _ => Ok(Some(first)),
+    if !same && !disturbed {
+        return Err("I3: one key, two refusals");
+    }
+    let Some(before) = before else {
+        return Ok(Some(first));
+    };
+    let decided_anew = answers.iter().copied().find(|answer| !answer.replayed);
+    match before.answer.refusal() == first.refusal() {
+        true => Ok(decided_anew.filter(|_| before.faults < faults)),
+        false if before.faults < faults => Ok(Some(decided_anew.unwrap_or(first))),
+        false => Err("I3: one key, two refusals"),
     }
 }
 
