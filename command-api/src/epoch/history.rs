@@ -37,6 +37,8 @@ pub struct History {
     pub claims: Vec<Claimed>,
     /// The highest epoch that was opened and where its fences stand.
     pub opened: Option<(u64, BTreeMap<String, u64>)>,
+    /// Where the last opening stands.
+    pub opened_at: Option<u64>,
     /// Claims since an epoch was last opened: they led to nothing so far.
     pub fruitless: u32,
     /// Counts everything that shows life (a claim, an opening, a sign of life).
@@ -62,6 +64,18 @@ impl History {
             .iter()
             .find(|claim| claim.id == id)
             .map(|claim| claim.offset + base)
+    }
+
+    /// The epoch of the newest claim that another node than `node` made before the offset
+    /// `before`, and that may still be opened: made after the last opening, and higher than
+    /// `silent`, the highest that was waited for in vain.
+    pub fn rival(&self, node: Uuid, before: u64, silent: Option<u64>) -> Option<u64> {
+        let may_open = |claim: &&Claimed| {
+            claim.node != node && claim.offset < before && Some(claim.offset) > self.opened_at
+        };
+        let newest = self.claims.iter().rev().find(may_open)?;
+        self.epoch_of(newest.id)
+            .filter(|epoch| Some(*epoch) > silent)
     }
 
     /// Checks that this program knows what every claim states, and is of the same shop.
@@ -130,6 +144,7 @@ impl History {
             Ok(EpochEntry::Opened { epoch, fences }) => {
                 self.signs += 1;
                 self.fruitless = 0;
+                self.opened_at = Some(offset);
                 if self
                     .opened
                     .as_ref()
@@ -236,6 +251,38 @@ mod tests {
         assert!(history.check(Layout::uniform(1), &shop("JPY")).is_err());
         history.take_in(1, &claim(2, GATE_INTERFACE + 1));
         assert!(history.check(Layout::uniform(1), &shop("EUR")).is_err());
+    }
+
+    #[test]
+    fn of_two_claims_the_later_one_gives_way_unless_the_first_is_silent() {
+        let mut history = History::default();
+        let claim = |id, node| {
+            let (layout, shop) = (Layout::uniform(1), shop("EUR"));
+            let (id, node) = (Uuid::from_u128(id), Uuid::from_u128(node));
+            let interface = GATE_INTERFACE;
+            EpochEntry::Claim {
+                id,
+                interface,
+                layout,
+                shop,
+                base: 0,
+                node,
+            }
+            .encode()
+        };
+        history.take_in(0, &claim(1, 10));
+        history.take_in(1, &claim(2, 20));
+        let (first, second) = (Uuid::from_u128(10), Uuid::from_u128(20));
+        assert_eq!(history.rival(first, 0, None), None);
+        assert_eq!(history.rival(second, 1, None), Some(0));
+        assert_eq!(
+            history.rival(second, 1, Some(0)),
+            None,
+            "it was waited for in vain"
+        );
+        let fences = BTreeMap::new();
+        history.take_in(2, &EpochEntry::Opened { epoch: 0, fences }.encode());
+        assert_eq!(history.rival(second, 3, None), None, "it was opened");
     }
 
     #[test]

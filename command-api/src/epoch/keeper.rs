@@ -47,6 +47,8 @@ pub struct Keeper {
     state: watch::Sender<EpochState>,
     /// The epoch that was found closed or damaged here, and why.
     closed: Mutex<Option<(u64, String)>>,
+    /// The highest epoch that another node claimed and that was waited for in vain.
+    silent: Mutex<Option<u64>>,
     look: Notify,
 }
 
@@ -71,6 +73,7 @@ impl Keeper {
             history,
             state: watch::Sender::new(EpochState::Unready("the node is starting".to_owned())),
             closed: Mutex::default(),
+            silent: Mutex::default(),
             look: Notify::new(),
         });
         tokio::spawn(run(Arc::downgrade(&keeper)));
@@ -140,25 +143,35 @@ impl Keeper {
 
     /// Finds an open epoch, by recovery if need be.
     async fn find(&self) -> Result<Current, RecoveryError> {
-        self.catch_up_with_claims().await?;
-        let mut reason = match self.usable_pointer().await? {
-            Ok(current) => return Ok(current),
-            Err(reason) => reason,
-        };
-        // Whoever claimed last may be rebuilding at this moment: claims must not duel.
-        if let Some(claimed) = self.unopened_claim() {
-            match self.wait_for_epoch(claimed).await? {
+        let mut backed_off = false;
+        loop {
+            self.catch_up_with_claims().await?;
+            let reason = match self.usable_pointer().await? {
                 Ok(current) => return Ok(current),
-                Err(silent) => reason = format!("{reason}, and {silent}"),
+                Err(reason) => reason,
+            };
+            // Whoever claimed may be rebuilding at this moment: claims must not duel.
+            if let Some(claimed) = self.rival() {
+                let closed = self.closed.lock().as_ref().map(|(epoch, _)| *epoch);
+                let at_least = closed.map_or(0, |closed| closed + 1);
+                match self.wait_for_epoch(claimed, at_least).await? {
+                    Ok(current) => return Ok(current),
+                    Err(_) => *self.silent.lock() = Some(claimed),
+                }
+            } else if backed_off {
+                return self.recover(reason).await;
+            } else {
+                let backoff = rand::random_range(Duration::ZERO..=self.settings.claim_backoff);
+                tokio::time::sleep(backoff).await;
+                backed_off = true;
             }
         }
-        let backoff = rand::random_range(Duration::ZERO..=self.settings.claim_backoff);
-        tokio::time::sleep(backoff).await;
-        // Another node may have claimed or recovered meanwhile.
-        if let Ok(current) = self.usable_pointer().await? {
-            return Ok(current);
-        }
-        self.recover(reason).await
+    }
+
+    /// The epoch that another node has claimed and may still open.
+    fn rival(&self) -> Option<u64> {
+        let silent = *self.silent.lock();
+        self.history.borrow().rival(self.node, u64::MAX, silent)
     }
 
     async fn catch_up_with_claims(&self) -> Result<(), RecoveryError> {
@@ -169,15 +182,6 @@ impl Keeper {
             Ok(Ok(_)) => Ok(()),
             _ => Err(LogError::Unavailable("the topic of epochs cannot be read".to_owned()).into()),
         }
-    }
-
-    /// The epoch of the newest claim, if another node made it and it was not opened yet.
-    fn unopened_claim(&self) -> Option<u64> {
-        let history = self.history.borrow();
-        let newest = history.claims.last()?;
-        let epoch = history.epoch_of(newest.id)?;
-        let opened = history.opened.as_ref().map(|(opened, _)| *opened);
-        (newest.node != self.node && Some(epoch) > opened).then_some(epoch)
     }
 
     /// The pointer's epoch if it is open and no higher one has begun; otherwise why a recovery is
@@ -199,14 +203,19 @@ impl Keeper {
         }
         let highest = *self.read_back.highest_fence().borrow();
         if highest > current.epoch {
-            return self.wait_for_epoch(highest).await;
+            return self.wait_for_epoch(highest, highest).await;
         }
         self.check_fences(&current).await?;
         Ok(Ok(current))
     }
 
-    /// A higher epoch has begun than this gate has: waits for it here as long as it shows life.
-    async fn wait_for_epoch(&self, epoch: u64) -> Result<Result<Current, String>, RecoveryError> {
+    /// Another node has begun this epoch, or claimed it: waits here as long as it shows life, for
+    /// it or whatever open epoch from `at_least` on.
+    async fn wait_for_epoch(
+        &self,
+        epoch: u64,
+        at_least: u64,
+    ) -> Result<Result<Current, String>, RecoveryError> {
         let fruitless = self.history.borrow().fruitless.saturating_sub(1);
         let wait = self.settings.sign_of_life_wait * 2u32.pow(fruitless.min(DOUBLINGS_MAX));
         let mut signs = self.history.borrow().signs;
@@ -217,9 +226,10 @@ impl Keeper {
                 "epoch {epoch} has begun elsewhere"
             )));
             if let Some(current) = self.gate.current().await?
-                && current.epoch >= epoch
+                && current.epoch >= at_least
                 && self.gate.load(&current, &[]).await.is_ok()
             {
+                self.check_fences(&current).await?;
                 return Ok(Ok(current));
             }
             if Instant::now() >= ask_at {
@@ -280,6 +290,7 @@ impl Keeper {
             settings: &self.settings,
             node: self.node,
             history: self.history.clone(),
+            silent: *self.silent.lock(),
         };
         let current = recovery.run(&progress).await?;
         let duration_ms = started.elapsed().as_millis() as u64;

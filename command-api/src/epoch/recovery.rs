@@ -36,6 +36,9 @@ pub enum RecoveryError {
     /// The log cannot be folded.
     #[error(transparent)]
     Fold(#[from] FoldError),
+    /// Another node claimed first; it is waited for.
+    #[error("another node has just claimed epoch {0}")]
+    Overtaken(u64),
     /// This program may not recover this log; one sentence.
     #[error("{0}")]
     Unfit(String),
@@ -50,6 +53,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) node: Uuid,
     pub(crate) history: watch::Receiver<History>,
+    /// The highest epoch of another node that was waited for in vain.
+    pub(crate) silent: Option<u64>,
 }
 
 impl Recovery<'_> {
@@ -117,6 +122,12 @@ impl Recovery<'_> {
         known
             .check(layout, &self.shop())
             .map_err(RecoveryError::Unfit)?;
+        // Of claims made at once the first goes on; the others give up before any fence.
+        let own = known.claims.iter().find(|claim| claim.id == id);
+        let before = own.map_or(u64::MAX, |claim| claim.offset);
+        if let Some(rival) = known.rival(self.node, before, self.silent) {
+            return Err(RecoveryError::Overtaken(rival));
+        }
         let epoch = known.epoch_of(id).expect("waited for above");
         Ok(epoch)
     }

@@ -46,7 +46,7 @@ impl Default for KafkaSettings {
             topic_prefix: "holdfast.".to_owned(),
             layout_at_creation: Layout {
                 users: 3,
-                orders: 6,
+                orders: 3,
                 inventory: 3,
             },
             replication: Replication::Three,
