@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use migrations::Database;
 use projectors::{Projector, ReadModels};
@@ -83,17 +84,28 @@ async fn a_deadlock_is_undone_as_a_whole_and_tried_again() {
     place.drop_database().await;
 }
 
+/// InnoDB shows its transactions from a copy that it renews only when nobody has looked for a
+/// tenth of a second: who looks more often sees the same for ever.
+const LOOK_AT_TRANSACTIONS_EVERY: Duration = Duration::from_millis(250);
+
 async fn until_somebody_waits(place: &Place) {
     let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx t \
          JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
          WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'";
     let admin = place.database();
-    loop {
-        let rows = admin.select(waiting, &[]).await.unwrap();
-        if rows[0].integer(0).unwrap() > 0 {
-            return;
+    let waits = async {
+        let mut looks = tokio::time::interval(LOOK_AT_TRANSACTIONS_EVERY);
+        loop {
+            looks.tick().await;
+            let rows = admin.select(waiting, &[]).await.unwrap();
+            if rows[0].integer(0).unwrap() > 0 {
+                return;
+            }
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waits)
+        .await
+        .expect("the projector must come to wait for the other transaction");
 }
 
 /// The transaction is committed, but the projector hears only that its connection is gone.
