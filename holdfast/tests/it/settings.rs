@@ -152,7 +152,7 @@ async fn r57_a_shop_of_another_currency_does_not_start_and_keeps_its_own() {
     );
     system.restart_command_apis().await;
     let read = admin
-        .get(&format!("/v1/orders/{}", order.id()), "")
+        .get(&format!("/v1/orders/{}", order.id()), &order.token)
         .await
         .is(200);
     assert_eq!(read.body["total"], order.body["total"]);
