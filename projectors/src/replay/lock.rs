@@ -32,7 +32,7 @@ impl Lock {
         connection
             .execute("SET SESSION wait_timeout = 604800")
             .await?;
-        let sql = "SELECT GET_LOCK(CONCAT('holdfast.replay.', SHA1(DATABASE())), 0)";
+        let sql = "SELECT GET_LOCK(CONCAT('holdfast.replay.', LEFT(SHA2(DATABASE(), 256), 40)), 0)";
         let taken: Option<i64> = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
         Ok((taken == Some(1)).then(|| Self::MySql(Box::new(connection))))
     }

@@ -63,7 +63,7 @@ async fn a_deadlock_is_undone_as_a_whole_and_tried_again() {
     let mut other = pool.begin().await.unwrap();
     let many = "INSERT INTO users WITH RECURSIVE n AS \
          (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
-         SELECT UNHEX(MD5(i)), REPEAT('0', 64), UNHEX(MD5(i)), '', '', '', 0, 1 FROM n";
+         SELECT UNHEX(LEFT(SHA2(i, 256), 32)), REPEAT('0', 64), UNHEX(LEFT(SHA2(i, 256), 32)), '', '', '', 0, 1 FROM n";
     other.execute(many).await.unwrap();
     other
         .execute("SELECT * FROM inventory WHERE sku = 'A' FOR UPDATE")
