@@ -101,11 +101,13 @@ impl Call for SettleCall {
         records: &[Settle],
     ) -> Result<Reply<Settled>, GateError> {
         let tails = self.read_back.contiguous(epoch.number());
+        failpoint::reached!("commit.answered");
         let settled = self
             .gate
             .gate
             .settle(epoch.current(), records, &tails)
             .await;
+        failpoint::reached!("commit.settled");
         self.gate.noticed(epoch, settled)
     }
 }

@@ -23,7 +23,8 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Time {
-        Time::from_microseconds(jiff::Timestamp::now().as_microsecond())
+        let shift = failpoint::clock_shift_seconds() * 1_000_000;
+        Time::from_microseconds(jiff::Timestamp::now().as_microsecond() + shift)
     }
 }
 

@@ -197,6 +197,7 @@ impl Committer {
                 None => None,
                 Some(append) => Some(self.register(&attempt, append)?),
             };
+            failpoint::reached!("commit.prepared");
             let verdict = self.ask_gate(&attempt, command, append.as_ref()).await;
             if let (Some(append), true) =
                 (&append, !matches!(verdict, Ok(Verdict::Accepted { .. })))
@@ -360,6 +361,7 @@ impl Committer {
         predecessor: Option<RecordId>,
         waiter: oneshot::Receiver<Sighting>,
     ) -> Result<Committed, CommitError> {
+        failpoint::reached!("commit.decided");
         let payload = with_version(&append, version);
         let record = Record::decode(&payload).map_err(|error| {
             CommitError::OutcomeUnknown(format!("the record cannot be read: {error}"))
@@ -394,6 +396,7 @@ impl Committer {
                 ));
             }
         };
+        failpoint::reached!("commit.read-back");
         // 6. Settle.
         self.settle(attempt.epoch, &record, position, Settling::IfOthersWait)
             .await;

@@ -370,6 +370,7 @@ impl Seen {
 
 impl Deliveries for ReadBack {
     fn acknowledged(&self, partition: Partition, id: RecordId, offset: Option<u64>) {
+        failpoint::reached!("commit.appended");
         let mut state = self.state.lock();
         let State { partitions, recent } = &mut *state;
         let Some(seen) = partitions.get_mut(&partition) else {

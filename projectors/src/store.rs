@@ -322,7 +322,9 @@ where
             .execute(&mut *transaction)
             .await?;
     }
+    failpoint::reached!("projector.rows-written");
     transaction.commit().await?;
+    failpoint::reached!("projector.committed");
     Ok(true)
 }
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use event_log::{AppendFailure, Entry, EventLog, LogError};
+use futures::FutureExt;
 use record::epochs::{EpochEntry, GATE_INTERFACE, Shop, partition_name};
 use record::{Envelope, Partition, Position, RecordId};
 use tokio::sync::watch;
@@ -65,19 +66,26 @@ impl Recovery<'_> {
     ) -> Result<Current, RecoveryError> {
         // 1. Claim.
         let epoch = self.claim().await?;
+        failpoint::reached!("recovery.claim-read-back");
         // 2. Fence every partition; the fold below reads each fence back.
         self.fence(epoch).await?;
+        failpoint::reached!("recovery.fenced");
         let (pieces, fences) = self.fold(epoch, progress).await?;
+        failpoint::reached!("recovery.folded");
         // 3. Delete lower epochs' data and rebuild under this epoch's prefix.
         let mut rebuild = self.gate.begin_rebuild(epoch).await?;
+        failpoint::reached!("recovery.marked");
         let mut pieces = pieces.into_iter().peekable();
         while pieces.peek().is_some() {
             rebuild
                 .write(pieces.by_ref().take(PIECES_PER_CALL).collect())
                 .await?;
+            failpoint::reached!("recovery.piece-written");
         }
+        failpoint::reached!("recovery.rebuilt");
         // 4. Load the scripts and publish.
         let current = rebuild.publish(fences.clone()).await?;
+        failpoint::reached!("recovery.published");
         let fences = fences
             .iter()
             .map(|(p, offset)| (partition_name(*p), *offset))
@@ -116,6 +124,7 @@ impl Recovery<'_> {
             node,
         })
         .await?;
+        failpoint::reached!("recovery.claimed");
         let known = self
             .wait_for_history(move |history| history.epoch_of(id).is_some())
             .await?;
@@ -166,6 +175,9 @@ impl Recovery<'_> {
                     id,
                 },
             )
+            .inspect(|_| {
+                failpoint::reached!("recovery.one-fence");
+            })
         };
         let partitions = self.log.layout().partitions_of_record();
         futures::future::try_join_all(partitions.into_iter().map(append)).await?;

@@ -44,13 +44,25 @@ const ROOMS: &[Room] = &[
         tests_use: &[],
     },
     Room {
+        name: "failpoint",
+        uses: &[],
+        tests_use: &[],
+    },
+    Room {
         name: "command-api",
-        uses: &["domain", "record", "event-log", "contract", "personal-data"],
+        uses: &[
+            "domain",
+            "record",
+            "event-log",
+            "contract",
+            "personal-data",
+            "failpoint",
+        ],
         tests_use: &[],
     },
     Room {
         name: "projectors",
-        uses: &["domain", "record", "event-log", "migrations"],
+        uses: &["domain", "record", "event-log", "migrations", "failpoint"],
         tests_use: &["query-api"],
     },
     Room {
@@ -82,6 +94,7 @@ const ROOMS: &[Room] = &[
             "event-log",
             "contract",
             "personal-data",
+            "failpoint",
             "command-api",
             "projectors",
             "query-api",

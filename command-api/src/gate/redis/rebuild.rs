@@ -32,6 +32,7 @@ pub(super) async fn begin(shared: Arc<Shared>, epoch: u64) -> Result<RedisRebuil
     check_not_behind(&shared, epoch).await?;
     delete_lower(&shared, epoch).await?;
     until_freed(connection).await?;
+    failpoint::reached!("recovery.deleted");
     let info = Info::read(connection, "replication").await?;
     let master_replid = info.master_replid()?.to_owned();
     let key = |name| shared.namespace.key(epoch, name);

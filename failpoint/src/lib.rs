@@ -1,0 +1,45 @@
+//! Named points at which a test kills the program, stops it, or sets its clock wrong.
+//!
+//! What a signal from outside can only hit by luck (a node that dies between two steps of the
+//! protocol) happens here on purpose: [`reached!`] marks the place, and the variable `FAILPOINTS`
+//! of the process says what happens there:
+//!
+//! ```text
+//! FAILPOINTS="commit.decided=3*off->1*return(kill);clock=return(18000)"
+//! ```
+//!
+//! `return(kill)` ends the process as a power cut would, `return(stop)` stops all of its
+//! instructions until somebody sends SIGCONT; counts and chains are those of the crate `fail`.
+//!
+//! What must stay true: without the feature `active` the marks are nothing at all, and with it no
+//! release build compiles. So nothing that is shipped has a single one of them.
+
+#[cfg(feature = "active")]
+mod active;
+#[cfg(feature = "active")]
+pub use active::{clock_shift_seconds, pass};
+
+#[cfg(all(feature = "active", not(debug_assertions)))]
+compile_error!("failpoints are for tests only");
+
+/// Marks a point by its name, such as `"commit.decided"`: the step that has just been done.
+#[cfg(feature = "active")]
+#[macro_export]
+macro_rules! reached {
+    ($name:literal) => {
+        $crate::pass($name)
+    };
+}
+
+/// Marks a point by its name, such as `"commit.decided"`: the step that has just been done.
+#[cfg(not(feature = "active"))]
+#[macro_export]
+macro_rules! reached {
+    ($name:literal) => {};
+}
+
+/// By how much this process' clock is wrong: not at all.
+#[cfg(not(feature = "active"))]
+pub const fn clock_shift_seconds() -> i64 {
+    0
+}
