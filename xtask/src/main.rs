@@ -43,6 +43,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Inject every fault of the faults table into real processes on real services, under load
+    ///
+    /// `--list` names the rows, `--rows F5,F7.b` chooses some, `--rounds N` runs each N times,
+    /// `--seed N` draws other lots, `--write` writes the table into the repository.
+    Chaos {
+        /// Passed on: see above
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Check format, lints, the room rules and the compose file
     Check,
     /// Run any command beside such services, with the variables that the tests read
@@ -111,6 +120,7 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Test { args } => run::test(args),
+        Task::Chaos { args } => run::chaos(&args),
         Task::Check => check::check().map(|()| ExitCode::SUCCESS),
         Task::WithServices {
             kafka_nodes,

@@ -60,6 +60,26 @@ pub(crate) fn test(args: Vec<OsString>) -> Result<ExitCode> {
     beside_services("cargo test", 1, cargo_test().args(of_tests))
 }
 
+/// Injects faults into a server that was built with failpoints, on services that the program of the
+/// test starts itself, for it also kills them. Of the workspace for the same reason as [`PLANTED`].
+pub(crate) fn chaos(args: &[OsString]) -> Result<ExitCode> {
+    let cargo_test = || {
+        let mut command = checkout::cargo();
+        command.args(["test", "--workspace", "--features=holdfast/failpoints"]);
+        command.arg("--test=chaos");
+        command
+    };
+    let built = phase("compiling", || run_to_end(cargo_test().arg("--no-run")))?;
+    if !built.success() {
+        return Ok(exit_code(built));
+    }
+    let tools = phase("finding or installing services", install::tools)?;
+    let status = phase("chaos", || {
+        run_to_end(cargo_test().arg("--").args(args).envs(tools.variables()))
+    })?;
+    Ok(exit_code(status))
+}
+
 /// Runs any command beside services, and answers with its exit code.
 pub(crate) fn with_services(kafka_nodes: usize, command: &[OsString]) -> Result<ExitCode> {
     let [program, args @ ..] = command else {

@@ -6,6 +6,7 @@
 //! (`HOLDFAST_TEST_REDIS_SERVER=…/valkey-server`) is also how to choose it.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,6 +31,23 @@ pub(crate) struct Tools {
     pub(crate) mariadb_install_db: PathBuf,
     /// The client, used to see whether a login works.
     pub(crate) mariadb: PathBuf,
+}
+
+impl Tools {
+    /// Where tests look for the programs.
+    pub(crate) fn variables(&self) -> [(&'static str, OsString); 6] {
+        [
+            (REDIS_SERVER.variable, self.redis_server.clone().into()),
+            (JAVA.variable, self.java.clone().into()),
+            ("HOLDFAST_TEST_KAFKA_LIBS", self.kafka_libs.clone().into()),
+            (MARIADBD.variable, self.mariadbd.clone().into()),
+            (
+                MARIADB_INSTALL_DB.variable,
+                self.mariadb_install_db.clone().into(),
+            ),
+            (MARIADB.variable, self.mariadb.clone().into()),
+        ]
+    }
 }
 
 /// A program, the variable that overrides it and the Debian package that has it.

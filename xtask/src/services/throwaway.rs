@@ -66,26 +66,15 @@ impl Throwaway {
     /// What tests read. A variable that is set already is left alone: its service is the user's own
     /// choice.
     pub(crate) fn variables(&self, tools: &Tools) -> Vec<(&'static str, OsString)> {
-        let all: [(&str, OsString); 10] = [
+        let services: [(&str, OsString); 4] = [
             ("HOLDFAST_TEST_REDIS", self.addresses.redis().into()),
             ("HOLDFAST_TEST_KAFKA", self.addresses.kafka().into()),
             ("HOLDFAST_TEST_MYSQL", self.addresses.mysql().into()),
             ("HOLDFAST_TEST_SERVICES_DIR", self.dir.clone().into()),
-            (
-                "HOLDFAST_TEST_REDIS_SERVER",
-                tools.redis_server.clone().into(),
-            ),
-            ("HOLDFAST_TEST_JAVA", tools.java.clone().into()),
-            ("HOLDFAST_TEST_KAFKA_LIBS", tools.kafka_libs.clone().into()),
-            ("HOLDFAST_TEST_MARIADBD", tools.mariadbd.clone().into()),
-            (
-                "HOLDFAST_TEST_MARIADB_INSTALL_DB",
-                tools.mariadb_install_db.clone().into(),
-            ),
-            ("HOLDFAST_TEST_MARIADB", tools.mariadb.clone().into()),
         ];
         let is_unset = |name: &str| env::var_os(name).is_none_or(|value| value.is_empty());
-        all.into_iter().filter(|(name, _)| is_unset(name)).collect()
+        let all = services.into_iter().chain(tools.variables());
+        all.filter(|(name, _)| is_unset(name)).collect()
     }
 }
 

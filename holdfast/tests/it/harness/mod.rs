@@ -7,8 +7,8 @@
 
 mod buyers;
 mod client;
-mod process;
-mod servers;
+pub(crate) mod process;
+pub(crate) mod servers;
 mod services;
 mod system;
 

@@ -14,7 +14,7 @@ use super::{environment, eventually};
 /// A server with a port and a directory of its own. Dropped, it is killed.
 pub(crate) struct Server {
     _directory: TempDir,
-    port: u16,
+    pub(crate) port: u16,
     start: Command,
     process: Child,
 }
@@ -92,7 +92,8 @@ impl Server {
         Self::start(directory, port, command).await
     }
 
-    async fn start(directory: TempDir, port: u16, mut command: Command) -> Self {
+    /// Starts this command, whose server listens on that port, and waits until it does.
+    pub(crate) async fn start(directory: TempDir, port: u16, mut command: Command) -> Self {
         let quiet = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -160,12 +161,12 @@ impl Drop for Server {
     }
 }
 
-fn free_ports() -> [u16; 2] {
+pub(crate) fn free_ports() -> [u16; 2] {
     let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
     [listen(), listen()].map(|listener| listener.local_addr().unwrap().port())
 }
 
-fn java(class: &str) -> Command {
+pub(crate) fn java(class: &str) -> Command {
     let libraries = PathBuf::from(environment("HOLDFAST_TEST_KAFKA_LIBS")).join("*");
     let mut command = Command::new(environment("HOLDFAST_TEST_JAVA"));
     command.args([
@@ -184,7 +185,7 @@ fn user() -> String {
 }
 
 #[track_caller]
-fn succeed(command: &mut Command) {
+pub(crate) fn succeed(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }

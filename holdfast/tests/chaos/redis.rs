@@ -1,0 +1,39 @@
+//! What a test says to Redis, as an operator or an accident would.
+
+use redis::Value;
+
+use crate::harness::Server;
+use crate::shop::Shop;
+
+/// Says something to this Redis; its answer as text.
+pub(crate) async fn ask(server: &Server, words: &[&str]) -> String {
+    let url = format!("redis://{}", server.address());
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut command = redis::cmd(words[0]);
+    for word in &words[1..] {
+        command.arg(word);
+    }
+    text(&command.query_async(&mut connection).await.unwrap())
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.clone(),
+        Value::Okay => "OK".to_owned(),
+        Value::Int(number) => number.to_string(),
+        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join("\n"),
+        other => format!("{other:?}"),
+    }
+}
+
+impl Shop {
+    /// The key of the current epoch's hash of this name, in its master.
+    pub(crate) async fn gate_key(&self, name: &str) -> String {
+        let space = &self.services.name;
+        let pointer = format!("{{{space}}}:current");
+        let epoch = ask(&self.redis[0], &["HGET", &pointer, "epoch"]).await;
+        format!("{{{space}}}:{epoch}:{name}")
+    }
+}

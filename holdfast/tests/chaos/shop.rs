@@ -1,0 +1,232 @@
+//! One row's shop: two `command-api`, two `projectors` and a `query-api`, with a Redis and its
+//! replica of its own, and topics and a database of its own on the stage's services.
+//!
+//! Each `command-api` reaches Redis through a door of its own, so that two of them can be led to
+//! two masters.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::door::Door;
+use crate::harness::process::{holdfast, run_with};
+use crate::harness::{Api, Client, Ended, Node, PASSWORD, Server, Services, eventually};
+use crate::stage::Stage;
+
+const ADMIN: &str = "admin@shop.example";
+
+/// What a process of the shop is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The write side, by its number.
+    CommandApi(usize),
+    /// The projectors, by their number.
+    Projectors(usize),
+    /// The read side.
+    QueryApi,
+}
+
+/// A running shop. Dropped, its processes are killed and its data is gone.
+pub(crate) struct Shop {
+    pub(crate) command_apis: Vec<Node>,
+    pub(crate) projectors: Vec<Node>,
+    pub(crate) query_api: Node,
+    /// The master, and its replica.
+    pub(crate) redis: [Server; 2],
+    /// One before each `command-api`.
+    pub(crate) redis_doors: [Door; 2],
+    pub(crate) services: Services,
+    pub(crate) api: Api,
+    data: TempDir,
+    /// What processes said that have ended.
+    earlier: Vec<(String, String)>,
+}
+
+impl Shop {
+    /// Opens a shop whose processes have these failpoints, by role.
+    pub(crate) async fn open(stage: &Stage, failpoints: &[(Role, &str)]) -> Self {
+        let redis = [Server::redis().await, Server::redis().await];
+        let replicate = format!("REPLICAOF 127.0.0.1 {}", redis[0].port);
+        redis[1].command(&replicate);
+        until_replicated(&redis[1]).await;
+        let doors = [Door::to(redis[0].port).await, Door::to(redis[0].port).await];
+        let url = format!("redis://{}", redis[0].address());
+        let services = Services::of(&url, &stage.brokers(), &stage.mysql_url()).await;
+        let data = tempfile::tempdir().unwrap();
+        let api = Api::default();
+        let started = Started {
+            services: &services,
+            doors: &doors,
+            data: data.path(),
+        };
+        let start = |role| {
+            let of_role = failpoints.iter().find(|(of, _)| *of == role);
+            started.start(role, of_role.map_or("", |(_, what)| what))
+        };
+        // The first makes the topics and the keys that the others find.
+        let first = start(Role::CommandApi(0)).await;
+        let (second, read, one, two) = tokio::join!(
+            start(Role::CommandApi(1)),
+            start(Role::QueryApi),
+            start(Role::Projectors(0)),
+            start(Role::Projectors(1)),
+        );
+        let shop = Self {
+            command_apis: vec![first, second],
+            projectors: vec![one, two],
+            query_api: read,
+            redis,
+            redis_doors: doors,
+            services,
+            api,
+            data,
+            earlier: vec![],
+        };
+        shop.publish();
+        shop.ready().await;
+        shop
+    }
+
+    /// Tells every client where the processes listen now.
+    pub(crate) fn publish(&self) {
+        let address = |node: &Node| node.address().to_owned();
+        let writes = self.command_apis.iter().map(address).collect();
+        self.api.set(writes, self.query_api.address().to_owned());
+    }
+
+    /// One of its processes.
+    pub(crate) fn node(&mut self, role: Role) -> &mut Node {
+        match role {
+            Role::CommandApi(number) => &mut self.command_apis[number],
+            Role::Projectors(number) => &mut self.projectors[number],
+            Role::QueryApi => &mut self.query_api,
+        }
+    }
+
+    /// Starts a process again whose last one has ended.
+    pub(crate) async fn restart(&mut self, role: Role) {
+        self.restart_with(role, "").await;
+    }
+
+    /// The same with these failpoints.
+    pub(crate) async fn restart_with(&mut self, role: Role, failpoints: &str) {
+        let started = Started {
+            services: &self.services,
+            doors: &self.redis_doors,
+            data: self.data.path(),
+        };
+        let new = started.start(role, failpoints).await;
+        let old = std::mem::replace(self.node(role), new);
+        self.earlier.push((format!("{role:?}"), old.said()));
+        self.publish();
+    }
+
+    /// Waits until every process says that it is ready.
+    pub(crate) async fn ready(&self) {
+        for (role, node) in self.nodes() {
+            let url = format!("{}/readyz", node.address());
+            eventually(&format!("{role:?} is ready"), async || {
+                let answer = reqwest::get(&url).await.ok()?;
+                answer.status().is_success().then_some(())
+            })
+            .await;
+        }
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = (Role, &Node)> {
+        let writes = (0..).map(Role::CommandApi).zip(&self.command_apis);
+        let projectors = (0..).map(Role::Projectors).zip(&self.projectors);
+        writes
+            .chain(projectors)
+            .chain([(Role::QueryApi, &self.query_api)])
+    }
+
+    /// All that its processes have said so far, with the names of those who said it.
+    pub(crate) fn said(&self) -> Vec<(String, String)> {
+        let now = self
+            .nodes()
+            .map(|(role, node)| (format!("{role:?}"), node.said()));
+        self.earlier.iter().cloned().chain(now).collect()
+    }
+
+    /// A tool (`replay`, `audit`) that finds this shop, run to its end.
+    pub(crate) async fn tool(&self, name: &str) -> Ended {
+        let mut command = holdfast();
+        command.arg(name).arg("--data").arg(self.data.path());
+        command.args(kafka_arguments(&self.services));
+        command.args(self.services.mysql_arguments());
+        if name == "audit" {
+            command.args(self.services.redis_arguments());
+        }
+        run_with(command, "").await
+    }
+
+    /// Somebody without a token.
+    pub(crate) fn visitor(&self) -> Client {
+        Client::new(self.api.clone())
+    }
+
+    /// The administrator.
+    pub(crate) async fn admin(&self) -> Client {
+        self.visitor().log_in(ADMIN, PASSWORD).await
+    }
+}
+
+/// What a process is started with.
+struct Started<'a> {
+    services: &'a Services,
+    doors: &'a [Door; 2],
+    data: &'a Path,
+}
+
+impl Started<'_> {
+    async fn start(&self, role: Role, failpoints: &str) -> Node {
+        let mut command = holdfast();
+        match role {
+            Role::CommandApi(number) => {
+                command.arg("command-api");
+                self.of_api(&mut command);
+                let door = self.doors[number].address();
+                command.args(["--redis", &format!("redis://{door}")]);
+                command.args(["--redis-namespace", &self.services.name]);
+                command.args(kafka_arguments(self.services));
+                command.env("HOLDFAST_ADMIN_EMAIL", ADMIN);
+                command.env("HOLDFAST_ADMIN_PASSWORD", PASSWORD);
+            }
+            Role::Projectors(_) => {
+                command.arg("projectors");
+                command.args(kafka_arguments(self.services));
+                command.args(self.services.mysql_arguments());
+            }
+            Role::QueryApi => {
+                command.arg("query-api");
+                self.of_api(&mut command);
+                command.args(self.services.mysql_arguments());
+            }
+        }
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .env("FAILPOINTS", failpoints);
+        Node::start_as(command).await
+    }
+
+    fn of_api(&self, command: &mut Command) {
+        command.arg("--data").arg(self.data);
+    }
+}
+
+fn kafka_arguments(services: &Services) -> Vec<String> {
+    let mut arguments = services.kafka_arguments();
+    arguments.retain(|argument| argument != "--kafka-single-broker");
+    arguments
+}
+
+/// Waits until a replica has all that its master had.
+async fn until_replicated(replica: &Server) {
+    eventually("the replica follows", async || {
+        let role = crate::redis::ask(replica, &["INFO", "replication"]).await;
+        role.contains("master_link_status:up").then_some(())
+    })
+    .await;
+}
