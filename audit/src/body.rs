@@ -3,11 +3,9 @@
 //! One flat shape takes every event of format 1; [`Event`] then says which fields each must have.
 //! What no check looks at (names, sealed data, who asked) is passed over.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
-use crate::Check;
+use crate::checks::Check;
 use crate::entry::{Entry, Kind};
 use crate::place::Place;
 use crate::report::Findings;
@@ -17,7 +15,11 @@ use crate::time;
 const FORMAT: u16 = 1;
 
 /// Units of one SKU.
-pub(crate) type Units<'a> = (&'a str, i64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Units<'a> {
+    pub(crate) sku: &'a str,
+    pub(crate) quantity: i64,
+}
 
 /// A record's body.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub(crate) struct Body<'a> {
     pub(crate) events: Vec<Event<'a>>,
     /// As the record states them.
     pub(crate) movements: Vec<Units<'a>>,
-    pub(crate) key: Option<Key<'a>>,
+    pub(crate) key: Option<&'a str>,
     /// Microseconds since 1970.
     pub(crate) time: i64,
 }
@@ -37,6 +39,8 @@ pub(crate) enum Event<'a> {
     OrderCancelled { returned: Vec<Units<'a>> },
     ItemCreated { sku: &'a str },
     StockMoved { sku: &'a str, quantity: i64 },
+    UserRegistered(Registered<'a>),
+    RoleChanged { role: &'a str },
     Other,
 }
 
@@ -44,22 +48,26 @@ pub(crate) enum Event<'a> {
 #[derive(Debug)]
 pub(crate) struct Placed<'a> {
     pub(crate) id: &'a str,
-    pub(crate) lines: Vec<Units<'a>>,
-    pub(crate) prices: Vec<LinePrice<'a>>,
+    pub(crate) lines: Vec<Line<'a>>,
     pub(crate) total: Money<'a>,
 }
 
-/// What a line costs.
+/// A user who came.
 #[derive(Debug)]
-pub(crate) struct LinePrice<'a> {
-    pub(crate) unit: Money<'a>,
-    pub(crate) total: Money<'a>,
+pub(crate) struct Registered<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) email_hash: &'a str,
+    pub(crate) role: &'a str,
 }
 
-/// An idempotency key as it is recorded.
+/// A line of an order.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Key<'a> {
-    pub(crate) key: &'a str,
+pub(crate) struct Line<'a> {
+    pub(crate) sku: &'a str,
+    pub(crate) quantity: i64,
+    #[serde(borrow)]
+    pub(crate) unit_price: Money<'a>,
+    pub(crate) total: Money<'a>,
 }
 
 /// An amount in minor units.
@@ -73,9 +81,14 @@ pub(crate) struct Money<'a> {
 struct BodyJson<'a> {
     #[serde(borrow)]
     events: Vec<EventJson<'a>>,
-    movements: Vec<UnitsJson<'a>>,
-    key: Option<Key<'a>>,
+    movements: Vec<Units<'a>>,
+    key: Option<KeyJson<'a>>,
     time: &'a str,
+}
+
+#[derive(Deserialize)]
+struct KeyJson<'a> {
+    key: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -85,23 +98,12 @@ struct EventJson<'a> {
     id: Option<&'a str>,
     sku: Option<&'a str>,
     quantity: Option<i64>,
-    lines: Option<Vec<LineJson<'a>>>,
+    #[serde(borrow)]
+    lines: Option<Vec<Line<'a>>>,
     total: Option<Money<'a>>,
-    returned: Option<Vec<UnitsJson<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct LineJson<'a> {
-    sku: &'a str,
-    quantity: i64,
-    unit_price: Money<'a>,
-    total: Money<'a>,
-}
-
-#[derive(Deserialize)]
-struct UnitsJson<'a> {
-    sku: &'a str,
-    quantity: i64,
+    returned: Option<Vec<Units<'a>>>,
+    email_hash: Option<&'a str>,
+    role: Option<&'a str>,
 }
 
 /// Why a body cannot be read.
@@ -131,8 +133,8 @@ impl<'a> Body<'a> {
         });
         Ok(Self {
             events: events.collect::<Result<_, _>>()?,
-            movements: units(json.movements),
-            key: json.key,
+            movements: json.movements,
+            key: json.key.map(|key| key.key),
             time: time::microseconds(json.time).ok_or(Unreadable::Time)?,
         })
     }
@@ -140,37 +142,44 @@ impl<'a> Body<'a> {
     /// A record's movements are a function of its events: the sum per SKU, sorted, without zeros.
     pub(crate) fn check_movements(&self, entry: &Entry<'_>, place: Place, findings: &mut Findings) {
         findings.looked(Check::Movements);
-        let mut sums = BTreeMap::<&str, i128>::new();
-        let mut add = |units: &[Units<'a>], sign: i128| {
-            for (sku, quantity) in units {
-                *sums.entry(sku).or_default() += sign * i128::from(*quantity);
-            }
-        };
-        for event in &self.events {
-            match event {
-                Event::OrderPlaced(placed) => add(&placed.lines, -1),
-                Event::OrderCancelled { returned } => add(returned, 1),
-                Event::StockMoved { sku, quantity } => add(&[(sku, *quantity)], 1),
-                Event::ItemCreated { .. } | Event::Other => {}
-            }
-        }
-        sums.retain(|_, quantity| *quantity != 0);
-        let stated = self.movements.iter().map(|(sku, q)| (*sku, i128::from(*q)));
-        if !sums.iter().map(|(sku, q)| (*sku, *q)).eq(stated) {
-            let stated = &self.movements;
-            let found = format!("Its events move {sums:?}, but it states {stated:?}.");
+        let expected = sums(self.events.iter().flat_map(Event::moves));
+        let stated = self.movements.iter();
+        let stated = stated.map(|units| (units.sku, i128::from(units.quantity)));
+        if !expected.iter().copied().eq(stated) {
+            let plain = |units: &Units<'a>| (units.sku, units.quantity);
+            let stated: Vec<_> = self.movements.iter().map(plain).collect();
+            let found = format!("Its events move {expected:?}, but it states {stated:?}.");
             findings.broken(Check::Movements, entry.name(), place, found);
         }
     }
+}
+
+/// Units per SKU, sorted, without zeros.
+fn sums<'a>(moves: impl Iterator<Item = (&'a str, i128)>) -> Vec<(&'a str, i128)> {
+    let mut sums: Vec<(&str, i128)> = moves.collect();
+    sums.sort_unstable();
+    sums.dedup_by(|next, sum| {
+        let same = next.0 == sum.0;
+        if same {
+            sum.1 += next.1;
+        }
+        same
+    });
+    sums.retain(|(_, quantity)| *quantity != 0);
+    sums
 }
 
 impl<'a> Event<'a> {
     /// `None` where the event does not belong to this kind of aggregate or lacks a field.
     fn read(kind: Kind, event: EventJson<'a>) -> Option<Self> {
         Some(match (kind, event.kind) {
-            (Kind::Orders, "order-placed") => Self::OrderPlaced(Placed::read(event)?),
+            (Kind::Orders, "order-placed") => Self::OrderPlaced(Placed {
+                id: event.id?,
+                lines: event.lines?,
+                total: event.total?,
+            }),
             (Kind::Orders, "order-cancelled") => Self::OrderCancelled {
-                returned: units(event.returned?),
+                returned: event.returned?,
             },
             (Kind::Inventory, "item-created") => Self::ItemCreated { sku: event.sku? },
             (Kind::Inventory, "stock-moved") => Self::StockMoved {
@@ -178,36 +187,39 @@ impl<'a> Event<'a> {
                 quantity: event.quantity?,
             },
             (Kind::Inventory, "item-changed" | "item-discontinued") => Self::Other,
+            (Kind::Users, "user-registered") => Self::UserRegistered(Registered {
+                id: event.id?,
+                email_hash: event.email_hash?,
+                role: event.role?,
+            }),
+            (Kind::Users, "role-changed") => Self::RoleChanged { role: event.role? },
             (
                 Kind::Users,
-                "user-registered" | "user-renamed" | "password-changed" | "role-changed"
-                | "session-started" | "session-refreshed" | "session-ended",
+                "user-renamed" | "password-changed" | "session-started" | "session-refreshed"
+                | "session-ended",
             ) => Self::Other,
             _ => return None,
         })
     }
-}
 
-impl<'a> Placed<'a> {
-    fn read(event: EventJson<'a>) -> Option<Self> {
-        let lines = event.lines?;
-        Some(Self {
-            id: event.id?,
-            lines: lines.iter().map(|line| (line.sku, line.quantity)).collect(),
-            prices: lines
-                .iter()
-                .map(|line| LinePrice {
-                    unit: line.unit_price,
-                    total: line.total,
-                })
-                .collect(),
-            total: event.total?,
-        })
+    /// What it does to what is available, by SKU.
+    fn moves(&self) -> impl Iterator<Item = (&'a str, i128)> {
+        let (lines, returned, moved) = match self {
+            Self::OrderPlaced(placed) => (&*placed.lines, &[][..], None),
+            Self::OrderCancelled { returned } => (&[][..], &**returned, None),
+            Self::StockMoved { sku, quantity } => (&[][..], &[][..], Some((*sku, *quantity))),
+            Self::ItemCreated { .. }
+            | Self::UserRegistered(_)
+            | Self::RoleChanged { .. }
+            | Self::Other => (&[][..], &[][..], None),
+        };
+        let taken = lines
+            .iter()
+            .map(|line| (line.sku, -i128::from(line.quantity)));
+        let given = returned
+            .iter()
+            .map(|units| (units.sku, i128::from(units.quantity)));
+        let moved = moved.map(|(sku, quantity)| (sku, i128::from(quantity)));
+        taken.chain(given).chain(moved)
     }
-}
-
-fn units(json: Vec<UnitsJson<'_>>) -> Vec<Units<'_>> {
-    json.into_iter()
-        .map(|units| (units.sku, units.quantity))
-        .collect()
 }

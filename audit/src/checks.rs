@@ -87,11 +87,11 @@ impl Check {
             Self::Amounts => "line = price x quantity, total = sum of the lines",
             Self::Lives => "placed or created once, cancelled at most once and after",
             Self::Returns => "a cancellation gives back exactly what was held (I3)",
-            Self::Stock => "never oversold, at the end of every epoch and now (S1)",
+            Self::Stock => "never oversold, at every moment that the log can tell (S1)",
             Self::Balance => "supplied = available + held + sold (I1)",
             Self::Acknowledged => "each success has exactly one valid record (I2)",
             Self::ReadModels => "rows = fold of the log at their checkpoints (I4)",
-            Self::Gate => "the gate's figures are those of the log",
+            Self::Gate => "the gate's items, orders, users and claims are those of the log",
         }
     }
 

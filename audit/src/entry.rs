@@ -1,15 +1,14 @@
 //! Reads the envelope of an entry.
 //!
-//! The program reads its envelope by fixed offsets; here the whole entry is read as JSON and the
-//! envelope is then spelled again and compared byte by byte. So both statements of the format are
-//! checked: that any tool can read it, and that its head is of fixed order and width.
+//! What is checked is both statements of the format: that its head is of fixed order and width,
+//! label by label, and that any tool can read the whole as JSON (the head is, if it fits; the body
+//! is parsed as JSON by whoever reads it, or by [`Entry::check_body`]).
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
+use uuid::Uuid;
 
 /// What an entry is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Users,
     Orders,
@@ -21,7 +20,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) format: u16,
-    pub(crate) id: uuid::Uuid,
+    pub(crate) id: Uuid,
     pub(crate) epoch: u64,
     pub(crate) version: u64,
     pub(crate) kind: Kind,
@@ -29,27 +28,13 @@ pub(crate) struct Entry<'a> {
     pub(crate) body: &'a str,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EntryJson<'a> {
-    format: &'a str,
-    id: &'a str,
-    epoch: &'a str,
-    version: &'a str,
-    #[serde(rename = "type")]
-    kind: Kind,
-    aggregate: &'a str,
-    #[serde(borrow)]
-    body: &'a RawValue,
-}
-
 /// Why an entry has no envelope.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoEnvelope {
+    #[error("it is not text ({0})")]
+    Text(#[from] std::str::Utf8Error),
     #[error("it is not the JSON of an entry ({0})")]
     Json(#[from] serde_json::Error),
-    #[error("{0} is malformed")]
-    Field(&'static str),
     #[error("its fields are not in their fixed order and width")]
     Shape,
 }
@@ -57,49 +42,74 @@ pub(crate) enum NoEnvelope {
 impl<'a> Entry<'a> {
     /// Reads the envelope and finds the body.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, NoEnvelope> {
-        let json: EntryJson<'a> = serde_json::from_slice(bytes)?;
-        let number = |text: &str, field| {
-            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse::<u64>()
-                .ok()
-                .filter(|_| digits)
-                .ok_or(NoEnvelope::Field(field))
-        };
-        let format = number(json.format, "its format")?;
-        let entry = Self {
-            format: u16::try_from(format).map_err(|_| NoEnvelope::Field("its format"))?,
-            id: uuid::Uuid::try_parse(json.id).map_err(|_| NoEnvelope::Field("its id"))?,
-            epoch: number(json.epoch, "its epoch")?,
-            version: number(json.version, "its version")?,
-            kind: json.kind,
-            aggregate: json.aggregate,
-            body: json.body.get(),
-        };
-        if bytes.starts_with(entry.head().as_bytes()) {
-            Ok(entry)
-        } else {
-            Err(NoEnvelope::Shape)
+        let text = std::str::from_utf8(bytes)?;
+        match Self::of_fixed_shape(text) {
+            Some(entry) => Ok(entry),
+            None => {
+                serde_json::from_str::<IgnoredAny>(text)?;
+                Err(NoEnvelope::Shape)
+            }
         }
     }
 
-    /// The bytes before the body, as the format spells them.
-    fn head(&self) -> String {
-        let Self {
-            format,
-            id,
-            epoch,
-            version,
+    fn of_fixed_shape(text: &'a str) -> Option<Self> {
+        let (format, text) = field(text, r#"{"format":""#, 3)?;
+        let (id, text) = field(text, r#"","id":""#, 36)?;
+        let (epoch, text) = field(text, r#"","epoch":""#, 20)?;
+        let (version, text) = field(text, r#"","version":""#, 20)?;
+        let (kind, text) = text.strip_prefix(r#"","type":""#)?.split_once('"')?;
+        let (aggregate, text) = text.strip_prefix(r#","aggregate":""#)?.split_once('"')?;
+        let body = text.strip_prefix(r#","body":"#)?.strip_suffix('}')?;
+        let escaped = |byte: u8| byte == b'\\' || byte < b' ';
+        if aggregate.bytes().any(escaped) {
+            return None;
+        }
+        Some(Self {
+            format: u16::try_from(number(format)?).ok()?,
+            id: uuid(id)?,
+            epoch: number(epoch)?,
+            version: number(version)?,
+            kind: match kind {
+                "users" => Kind::Users,
+                "orders" => Kind::Orders,
+                "inventory" => Kind::Inventory,
+                "fence" => Kind::Fence,
+                _ => return None,
+            },
             aggregate,
-            ..
-        } = self;
-        let kind = match self.kind {
-            Kind::Users => "users",
-            Kind::Orders => "orders",
-            Kind::Inventory => "inventory",
+            body,
+        })
+    }
+
+    /// That the body is JSON, where nobody reads it.
+    pub(crate) fn check_body(&self) -> Result<(), serde_json::Error> {
+        serde_json::from_str::<IgnoredAny>(self.body).map(|_| ())
+    }
+
+    /// The aggregate, as people name it.
+    pub(crate) fn name(&self) -> String {
+        let noun = match self.kind {
+            Kind::Users => "user",
+            Kind::Orders => "order",
+            Kind::Inventory => "sku",
             Kind::Fence => "fence",
         };
-        format!(
-            r#"{{"format":"{format:03}","id":"{id}","epoch":"{epoch:020}","version":"{version:020}","type":"{kind}","aggregate":"{aggregate}","body":"#
-        )
+        format!("{noun} {}", self.aggregate)
     }
+}
+
+/// A field of fixed width behind its label, and what follows.
+fn field<'a>(text: &'a str, label: &str, width: usize) -> Option<(&'a str, &'a str)> {
+    text.strip_prefix(label)?.split_at_checked(width)
+}
+
+fn number(digits: &str) -> Option<u64> {
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
+
+/// A UUID in its one spelling: lower case, with hyphens.
+pub(crate) fn uuid(text: &str) -> Option<Uuid> {
+    let spelled = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    Uuid::try_parse(text).ok().filter(|_| spelled)
 }

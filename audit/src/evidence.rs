@@ -1,5 +1,6 @@
 //! What stands beside the log and is compared with it: plain data, whoever read it.
 
+use std::fmt;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -18,6 +19,9 @@ pub struct Evidence {
     pub read_models: Given<ReadModelRows>,
     /// A dump of the gate's figures, taken while nothing was decided or pending.
     pub gate: Given<Vec<GateItem>>,
+    /// Things as the gate has them, asked for one by one: all of them while nothing was decided or
+    /// pending, or only those that differed before.
+    pub gate_things: Given<GateThings>,
     /// For a log that grows while it is read: the next offset of every partition, all taken
     /// before the ends up to which it is then read. See [`Horizon`].
     pub horizon: Horizon,
@@ -34,6 +38,7 @@ impl Default for Evidence {
             acknowledged: Err("no acknowledged commands were given"),
             read_models: Err("no read models were given"),
             gate: Err("no gate was given"),
+            gate_things: Err("no gate was given"),
             horizon: Horizon::default(),
             key_retention: Duration::from_secs(7 * 24 * 3600),
             differences_max: 10,
@@ -68,6 +73,10 @@ pub enum Acknowledged {
     Record(Uuid),
     /// The order of this id was placed.
     Order(Uuid),
+    /// The record or the order of this id, whichever it names.
+    Id(Uuid),
+    /// The record that stands here.
+    Place(Place),
 }
 
 /// The read models' rows and how much of the log they claim to have seen.
@@ -79,6 +88,10 @@ pub struct ReadModelRows {
     pub orders: Vec<OrderRow>,
     /// Every item, stubs included.
     pub items: Vec<ItemRow>,
+    /// Every user, where they were read.
+    pub users: Option<Vec<UserRow>>,
+    /// The stock ledger, summed up by SKU, where it was read.
+    pub ledger: Option<Vec<LedgerSum>>,
 }
 
 /// How far a partition is in the rows.
@@ -114,6 +127,89 @@ pub struct ItemRow {
     pub held: i64,
     /// Units sold.
     pub sold: i64,
+}
+
+/// A user's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRow {
+    /// Its id.
+    pub id: Uuid,
+    /// The keyed hash of its address.
+    pub email_hash: String,
+    /// What it may do.
+    pub role: String,
+    /// Its version.
+    pub version: u64,
+}
+
+/// The entries of one SKU in the stock ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerSum {
+    /// The SKU.
+    pub sku: String,
+    /// How many entries there are.
+    pub entries: u64,
+    /// The sum of their quantities.
+    pub quantity: i64,
+}
+
+/// Things as the gate has them, asked for by what the log knows; `None` where the gate does not
+/// know one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GateThings {
+    /// By SKU: available and supplied units.
+    pub items: Vec<(String, Option<(i64, i64)>)>,
+    /// By id.
+    pub orders: Vec<(Uuid, Option<GateOrder>)>,
+    /// By id: the user's version.
+    pub users: Vec<(Uuid, Option<u64>)>,
+    /// By the hash of an address: the user that owns it.
+    pub claims: Vec<(String, Option<Uuid>)>,
+    /// How many more were found to be as they are in the log.
+    pub agreed: u64,
+}
+
+impl GateThings {
+    /// How many things were asked for.
+    pub(crate) fn len(&self) -> u64 {
+        let asked = self.items.len() + self.orders.len() + self.users.len() + self.claims.len();
+        asked as u64 + self.agreed
+    }
+}
+
+/// Something that both the gate and the log know.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Thing {
+    /// An item.
+    Sku(String),
+    /// An order.
+    Order(Uuid),
+    /// A user.
+    User(Uuid),
+    /// The claim on the address with this hash.
+    Address(String),
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sku(sku) => write!(f, "sku {sku}"),
+            Self::Order(id) => write!(f, "order {id}"),
+            Self::User(id) => write!(f, "user {id}"),
+            Self::Address(hash) => write!(f, "address {hash}"),
+        }
+    }
+}
+
+/// An order in the gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateOrder {
+    /// Its version.
+    pub version: u64,
+    /// `placed` or `cancelled`.
+    pub status: String,
+    /// Its total in minor units.
+    pub total: i64,
 }
 
 /// A SKU's figures in the gate.

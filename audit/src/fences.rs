@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use fnv::FnvHashMap;
 use serde::Deserialize;
 
 use crate::checks::Check;
@@ -16,6 +15,8 @@ pub(crate) enum Standing {
     Fence,
     Void,
     Valid,
+    /// It belongs into another topic.
+    Foreign,
 }
 
 /// One partition, as far as it was read.
@@ -66,6 +67,7 @@ impl Fences {
         if !belongs {
             let found = format!("A record of {:?} stands in another topic.", entry.kind);
             findings.broken(Check::Fences, entry.name(), place, found);
+            return Standing::Foreign;
         }
         findings.looked(Check::Fences);
         if entry.epoch < self.highest {
@@ -151,22 +153,21 @@ impl Epochs {
     }
 
     /// Every partition of the layout exists, and every epoch that opened has its fences there.
-    pub(crate) fn finish(
+    pub(crate) fn check<'a>(
         &self,
-        partitions: &FnvHashMap<Partition, Fences>,
+        partitions: impl Iterator<Item = (Partition, &'a Fences)>,
         findings: &mut Findings,
     ) {
+        let named: BTreeMap<String, &Fences> = partitions
+            .map(|(partition, fences)| (partition.to_string(), fences))
+            .collect();
         if !self.read {
             let missing = "The topic of epochs is empty or was not read.";
-            if !partitions.is_empty() {
+            if !named.is_empty() {
                 findings.broken(Check::Complete, "epochs/0", None, missing);
             }
             return;
         }
-        let named: BTreeMap<String, &Fences> = partitions
-            .iter()
-            .map(|(partition, fences)| (partition.to_string(), fences))
-            .collect();
         for (place, epoch, expected) in &self.opened {
             findings.looked(Check::Complete);
             for name in self.layout.iter().flat_map(|(_, layout)| layout.names()) {
@@ -182,6 +183,19 @@ impl Epochs {
                     findings.broken(Check::Complete, name, *place, found);
                 }
             }
+        }
+    }
+}
+
+impl Epochs {
+    /// How many partitions a topic has, once that is known.
+    pub(crate) fn count(&self, topic: Topic) -> Option<u16> {
+        let (_, layout) = self.layout.as_ref()?;
+        match topic {
+            Topic::Users => Some(layout.users),
+            Topic::Orders => Some(layout.orders),
+            Topic::Inventory => Some(layout.inventory),
+            Topic::Epochs => None,
         }
     }
 }

@@ -1,42 +1,133 @@
-//! The gate's figures against the log's, while the gate is quiet: nothing decided that is not in
-//! the log, nothing in the log that is not settled.
+//! The gate against the log, while the gate is quiet: nothing decided that is not in the log,
+//! nothing in the log that is not settled.
 
-use fnv::FnvHashSet;
+use std::collections::BTreeSet;
 
-use crate::checks::Check;
-use crate::evidence::GateItem;
-use crate::report::Findings;
-use crate::stock::Stock;
+use uuid::Uuid;
 
-pub(crate) fn compare(items: &[GateItem], stock: &Stock, findings: &mut Findings) {
-    for item in items {
-        findings.looked(Check::Gate);
-        let about = format!("sku {}", item.sku);
-        let Some(folded) = stock.get(&item.sku).filter(|item| item.created.is_some()) else {
+use crate::evidence::{GateItem, GateOrder, GateThings, Thing};
+use crate::place::Place;
+use crate::stock::Warehouse;
+use crate::whole::Whole;
+
+/// A thing that differs, the newest record that the log's side comes from, and what was found.
+pub(crate) type Differs = (Thing, Option<Place>, String);
+
+/// The figures of all SKUs: what is not among them, the gate does not know.
+pub(crate) fn compare_items(items: &[GateItem], stock: &Warehouse<'_>) -> Vec<Differs> {
+    let known: BTreeSet<&str> = items.iter().map(|item| item.sku.as_str()).collect();
+    let unknown = stock.skus().filter(|(_, sku)| !known.contains(sku));
+    let figures = |item: &GateItem| (item.available, item.supplied);
+    let given = items.iter().map(|item| (&*item.sku, Some(figures(item))));
+    given
+        .chain(unknown.map(|(_, sku)| (sku, None)))
+        .filter_map(|(sku, figures)| compare_item(sku, figures, stock))
+        .collect()
+}
+
+/// Everything that the gate was asked for.
+pub(crate) fn compare_things(gate: &GateThings, log: &Whole<'_>) -> Vec<Differs> {
+    let items = gate.items.iter();
+    let items = items.filter_map(|(sku, figures)| compare_item(sku, *figures, &log.stock));
+    let orders = gate.orders.iter();
+    let orders = orders.filter_map(|(id, order)| compare_order(*id, order.as_ref(), log));
+    let users = gate.users.iter();
+    let users = users.filter_map(|(id, version)| compare_user(*id, *version, log));
+    let owners = log.owners();
+    let claims = gate.claims.iter().filter_map(|(hash, owner)| {
+        let known = owners.get(hash.as_str()).copied();
+        compare_claim(hash, *owner, known)
+    });
+    items.chain(orders).chain(users).chain(claims).collect()
+}
+
+fn compare_item(sku: &str, gate: Option<(i64, i64)>, stock: &Warehouse<'_>) -> Option<Differs> {
+    let thing = Thing::Sku(sku.to_owned());
+    let number = stock.number_of(sku);
+    let created = number.and_then(|number| Some((number, stock.created(number)?)));
+    let (since, found) = match (gate, created) {
+        (None, None) => return None,
+        (Some(_), None) => {
             let found = "The gate sells it, but no record creates it.";
-            findings.broken(Check::Gate, about, None, found);
-            continue;
-        };
-        let log = (folded.available(), folded.supplied());
-        if log != (i128::from(item.available), i128::from(item.supplied)) {
-            let found = format!(
-                "The gate has {} available of {} supplied, the log {} of {}.",
-                item.available, item.supplied, log.0, log.1
-            );
-            findings.broken(Check::Gate, about, None, found);
+            (None, found.to_owned())
         }
-    }
-    let known: FnvHashSet<&str> = items.iter().map(|item| item.sku.as_str()).collect();
-    for item in stock.iter().filter(|item| item.created.is_some()) {
-        if !known.contains(item.sku.as_ref()) {
-            findings.looked(Check::Gate);
+        (None, Some((_, created))) => {
             let found = "The log has it, but the gate takes it for an unknown SKU.";
-            findings.broken(
-                Check::Gate,
-                format!("sku {}", item.sku),
-                item.created,
-                found,
-            );
+            (Some(created), found.to_owned())
         }
+        (Some((available, supplied)), Some((number, created))) => {
+            let log = (stock.available(number), stock.supplied(number));
+            if log == (i128::from(available), i128::from(supplied)) {
+                return None;
+            }
+            let newest = stock.movements(number).max_by_key(|(_, moved)| moved.time);
+            let newest = newest.map_or(created, |(place, _)| place);
+            let found = format!(
+                "The gate has {available} available of {supplied} supplied, the log {} of {}.",
+                log.0, log.1
+            );
+            (Some(newest), found)
+        }
+    };
+    Some((thing, since, found))
+}
+
+/// A gate may have forgotten an order that is over, and no other.
+fn compare_order(id: Uuid, gate: Option<&GateOrder>, log: &Whole<'_>) -> Option<Differs> {
+    let thing = Thing::Order(id);
+    let Some((partition, order)) = log.order(id) else {
+        let found = "The gate has it, but no record places it.";
+        return gate.map(|_| (thing, None, found.to_owned()));
+    };
+    let status = order.status();
+    let found = match gate {
+        None if order.cancelled.is_some() => return None,
+        None => format!("It is {status} in the log, but the gate does not know it."),
+        Some(gate) => {
+            let same =
+                (gate.version, &*gate.status, gate.total) == (order.version, status, order.total);
+            if same {
+                return None;
+            }
+            format!(
+                "The gate has it {} at version {} for {}, the log {status} at version {} for {}.",
+                gate.status, gate.version, gate.total, order.version, order.total
+            )
+        }
+    };
+    let since = order.cancelled.or(order.placed);
+    Some((thing, since.map(|at| at.of(partition)), found))
+}
+
+fn compare_user(id: Uuid, gate: Option<u64>, log: &Whole<'_>) -> Option<Differs> {
+    let user = log.user(id);
+    let version = user.map(|(_, user)| user.version);
+    if gate == version {
+        return None;
     }
+    let named = |version: Option<u64>| match version {
+        Some(version) => format!("version {version}"),
+        None => "no such user".to_owned(),
+    };
+    let found = format!("The gate has {}, the log {}.", named(gate), named(version));
+    let since = user.and_then(|(partition, user)| Some(user.newest?.of(partition)));
+    Some((Thing::User(id), since, found))
+}
+
+fn compare_claim(hash: &str, gate: Option<Uuid>, log: Option<(Uuid, Place)>) -> Option<Differs> {
+    let owner = log.map(|(owner, _)| owner);
+    if gate == owner {
+        return None;
+    }
+    let named = |owner: Option<Uuid>| match owner {
+        Some(id) => format!("user {id}"),
+        None => "nobody".to_owned(),
+    };
+    let found = format!(
+        "In the gate it belongs to {}, in the log to {}.",
+        named(gate),
+        named(owner)
+    );
+    let since = log.map(|(_, place)| place);
+    Some((Thing::Address(hash.to_owned()), since, found))
 }

@@ -7,31 +7,36 @@
 //! and what mends it.
 //!
 //! What must stay true: this crate uses none of the code that it checks. It reads the format from
-//! its description alone, folds with structures of its own, and is written to be obvious rather
-//! than fast, so that one mistake has to be made twice before it goes unseen. A change of the
+//! its description alone, folds with structures of its own, and is written to be obvious, so
+//! that one mistake has to be made twice before it goes unseen. A change of the
 //! format is therefore made here as well, by hand.
 //!
 //! What "never oversold" (S1) means here. Partitions are read independently, so the log has no
-//! total order, and most of its moments cannot be told apart afterwards. What can be known is
-//! checked, exactly:
-//! - **At the end of every epoch.** A record counts only before the next epoch's fence of its
-//!   partition, and an epoch decides nothing before all its fences stand. So the sum over the
-//!   valid records of all epochs up to one is what the log held when the next one began: at each of
-//!   these moments, and at the end, supplied − held − sold ≥ 0 for every SKU. (While the log is
-//!   written to, "the end" is a [`Horizon`].)
-//! - **At every moment of one partition.** All supply of a SKU stands in one partition, in order:
+//! total order. But its records were written in some order, each partition's in its own, and all
+//! of an epoch before any of the next: a record counts only before the next epoch's fence of its
+//! partition, and an epoch decides nothing before all its fences stand. So for every SKU:
+//! - **at the end of every epoch, and at the end of the log**, supplied − held − sold ≥ 0. (While
+//!   the log is written to, "the end" is a [`Horizon`].)
+//! - **at every moment of an epoch**: there is an order of its records, each partition's in its
+//!   own, in which supplied − held − sold never is below 0. Where there is none, it was below,
+//!   whichever the real order was (`moments`). For a SKU by itself that is all that the log can
+//!   tell: no check could find more without trusting clocks.
+//! - **at every moment of one partition**: all supply of a SKU stands in one partition, in order;
 //!   supplied is never below 0 there.
 //!
-//! Where a sum is below zero, the records are put in order of (epoch, time) to name the one since
+//! Where a sum is below zero, the records are put in order of their times to name the one since
 //! which it was. That is a hint for a person; no clock takes part in the verdict.
 //!
-//! The modules in the order of an entry: [`entry`](self) and `body` read it, `fences` says whether
-//! it counts, `versions`, `keys`, `orders` and `stock` fold what does, `read_models` and `gate`
-//! compare, [`report`] tells.
+//! The modules in the order of an entry: `entry` and `body` read it, `fences` says whether it
+//! counts, `versions`, `keys`, `orders`, `users` and `stock` fold what does, all within one
+//! [`Part`] of the log; `whole` puts the parts together, `read_models` and `gate` compare,
+//! [`report`] tells.
 //!
-//! Memory: about 600 bytes for each order of one line (see `examples/fold.rs`, which measures).
+//! Memory: about 350 bytes for each order of one line (see `examples/fold.rs`, which measures).
 
-use fnv::FnvHashMap;
+use std::collections::BTreeMap;
+
+use fnv::FnvHashSet;
 
 mod body;
 mod checks;
@@ -40,41 +45,38 @@ mod evidence;
 mod fences;
 mod gate;
 mod keys;
+mod moments;
 mod orders;
+mod part;
 mod place;
 mod read_models;
 pub mod report;
 mod stock;
 mod time;
+mod users;
 mod versions;
+mod whole;
 
 pub use checks::Check;
 pub use evidence::{
-    Acknowledged, Checkpoint, Evidence, GateItem, Given, Horizon, ItemRow, OrderRow, ReadModelRows,
+    Acknowledged, Checkpoint, Evidence, GateItem, GateOrder, GateThings, Given, Horizon, ItemRow,
+    LedgerSum, OrderRow, ReadModelRows, Thing, UserRow,
 };
+pub use part::Part;
 pub use place::{Partition, Place, Topic};
 pub use report::{CheckReport, Counts, Difference, Outcome, Report};
 
-use body::{Body, Event};
-use entry::{Entry, Kind};
-use fences::{Epochs, Fences, Standing};
-use keys::Keys;
-use orders::Orders;
+use keys::{Keys, Newest};
 use report::Findings;
-use stock::{Movement, Stock};
-use versions::{Succession, Versions};
+use versions::Records;
+use whole::Whole;
 
 /// An audit under way.
 #[derive(Debug, Default)]
 pub struct Audit {
-    findings: Findings,
-    counts: Counts,
-    fences: FnvHashMap<Partition, Fences>,
-    epochs: Epochs,
-    versions: Versions,
+    parts: BTreeMap<Partition, Part>,
+    records: Records,
     keys: Keys,
-    orders: Orders,
-    stock: Stock,
 }
 
 impl Audit {
@@ -86,162 +88,170 @@ impl Audit {
     /// Takes in the next entry of a partition, in order of offset. Topics that hold neither records
     /// nor epochs (`user-keys`) are passed over.
     pub fn take_in(&mut self, topic: &str, partition: u16, offset: u64, bytes: &[u8]) {
-        let Some(topic) = Topic::parse(topic) else {
-            return;
-        };
-        let partition = Partition {
-            topic,
-            number: partition,
-        };
-        let place = Place { partition, offset };
-        self.counts.entries += 1;
-        let fences = self.fences.entry(partition).or_default();
-        fences.step_to(place, &mut self.findings);
-        if topic == Topic::Epochs {
-            return self.epochs.take_in(place, bytes, &mut self.findings);
-        }
-        self.findings.looked(Check::Readable);
-        let entry = match Entry::read(bytes) {
-            Ok(entry) => entry,
-            Err(error) => {
-                let found = format!("The envelope cannot be read: {error}.");
-                return self
-                    .findings
-                    .broken(Check::Readable, "an entry", place, found);
-            }
-        };
-        match fences.judge(&entry, place, &mut self.findings) {
-            Standing::Fence => self.counts.fences += 1,
-            Standing::Void => self.counts.void += 1,
-            Standing::Valid => self.record(place, &entry),
+        if let Some(topic) = Topic::parse(topic) {
+            let number = partition;
+            let partition = Partition { topic, number };
+            self.part(partition).take_in(offset, bytes);
         }
     }
 
-    /// A record that no fence makes void: it counts if its version follows.
-    fn record(&mut self, place: Place, entry: &Entry<'_>) {
-        match self.versions.follow(entry, place, &mut self.findings) {
-            Succession::Duplicate => {
-                self.counts.duplicates += 1;
-                return;
-            }
-            Succession::Conflict => return,
-            Succession::Next => self.counts.valid += 1,
-        }
-        let body = match Body::read(entry) {
-            Ok(body) => body,
-            Err(error) => {
-                let about = entry.name();
-                let found = format!("The body cannot be read: {error}.");
-                return self.findings.broken(Check::Readable, about, place, found);
-            }
-        };
-        self.keys.take_in(entry, &body, place, &mut self.findings);
-        body.check_movements(entry, place, &mut self.findings);
-        self.apply(place, entry, &body);
+    /// A partition as far as it was read.
+    pub fn part(&mut self, partition: Partition) -> &mut Part {
+        let part = self.parts.entry(partition);
+        part.or_insert_with(|| Part::new(partition))
     }
 
-    fn apply(&mut self, place: Place, entry: &Entry<'_>, body: &Body<'_>) {
-        for event in &body.events {
-            match event {
-                Event::OrderPlaced(placed) => {
-                    let lines = self.stock.numbered(&placed.lines);
-                    self.orders
-                        .place(entry, placed, lines, place, &mut self.findings);
-                }
-                Event::OrderCancelled { returned } => {
-                    let returned = self.stock.numbered(returned);
-                    self.orders
-                        .cancel(entry, &returned, place, &mut self.findings);
-                }
-                Event::ItemCreated { sku } => {
-                    self.stock.create(entry, sku, place, &mut self.findings);
-                }
-                Event::StockMoved { sku, .. } => {
-                    self.stock.belongs(entry, sku, place, &mut self.findings);
-                }
-                Event::Other => {}
-            }
-        }
-        // What the record states, not what its events would give: whether the two are one is a
-        // check of its own, and readers in other languages rely on the statement.
-        for (sku, quantity) in &body.movements {
-            let movement = Movement {
-                place,
-                epoch: entry.epoch,
-                time: body.time,
-                quantity: *quantity,
-            };
-            self.stock.take_in(sku, movement);
-        }
+    /// Takes a partition out, so that it can be read on beside others; [`Audit::join`] brings it
+    /// back.
+    pub fn take_part(&mut self, partition: Partition) -> Part {
+        let part = self.parts.remove(&partition);
+        part.unwrap_or_else(|| Part::new(partition))
+    }
+
+    /// Takes in a partition that was read beside this audit, from its start.
+    pub fn join(&mut self, part: Part) {
+        self.parts.insert(part.partition, part);
     }
 
     /// The SKUs of the items that came into the catalogue so far: what a gate has to be asked for.
     pub fn skus(&self) -> impl Iterator<Item = &str> {
-        let created = self.stock.iter().filter(|item| item.created.is_some());
-        created.map(|item| item.sku.as_ref())
+        self.parts.values().flat_map(|part| part.stock.created())
+    }
+
+    /// The orders that were placed so far: what a gate has to be asked for.
+    pub fn orders(&self) -> impl Iterator<Item = uuid::Uuid> {
+        let orders = self.parts.values().flat_map(|part| part.orders.iter());
+        orders.map(|(id, _)| id)
+    }
+
+    /// The users that registered so far, with the hash of each one's address: what a gate has to
+    /// be asked for.
+    pub fn users(&self) -> impl Iterator<Item = (uuid::Uuid, &str)> {
+        let users = self.parts.values().flat_map(|part| part.users.iter());
+        users.map(|(id, user)| (id, &*user.email_hash))
+    }
+
+    /// Which of these things of the gate are not as they are in the log so far.
+    pub fn differing(&self, gate: &GateThings) -> Vec<Thing> {
+        let differs = gate::compare_things(gate, &Whole::new(&self.parts));
+        differs.into_iter().map(|(thing, _, _)| thing).collect()
     }
 
     /// Compares the fold with the evidence and tells.
     pub fn finish(mut self, evidence: &Evidence) -> Report {
-        let findings = &mut self.findings;
-        self.epochs.finish(&self.fences, findings);
-        self.keys.finish(evidence.key_retention, findings);
-        let held = self.orders.held();
-        self.stock.finish(&held, &evidence.horizon, findings);
-        self.acknowledged(evidence);
-        let findings = &mut self.findings;
-        match &evidence.read_models {
-            Ok(rows) => {
-                read_models::compare(rows, &self.fences, &self.orders, &self.stock, findings);
+        self.report(evidence)
+    }
+
+    /// As [`Audit::finish`]; the audit can go on reading.
+    pub fn report(&mut self, evidence: &Evidence) -> Report {
+        let (mut findings, mut counts) = (Findings::default(), Counts::default());
+        let mut newest = Newest::new();
+        for part in self.parts.values_mut() {
+            part.sort();
+            self.records.add(&mut part.records);
+            self.keys.add(&mut part.keys);
+            findings.add(&part.findings);
+            counts.add(&part.counts);
+            counts.orders += part.orders.len();
+            counts.items += part.stock.created().count() as u64;
+            for (epoch, time) in &part.newest {
+                let newest = newest.entry(*epoch).or_insert(*time);
+                *newest = (*newest).max(*time);
             }
+        }
+        counts.partitions = self.parts.len() as u64;
+        counts.keys = self.keys.len() as u64;
+        let whole = Whole::new(&self.parts);
+        check_epochs(&self.parts, &mut findings);
+        self.records.check(&mut findings);
+        let again = self.parts.values().flat_map(|part| &part.again);
+        let copies = again.filter(|again| self.records.is_copy(again, &mut findings));
+        counts.duplicates = copies.count() as u64;
+        self.keys
+            .check(&newest, evidence.key_retention, &mut findings);
+        let held = whole.held_where(|_, order| order.cancelled.is_none());
+        whole.stock.check(&held, &evidence.horizon, &mut findings);
+        self.acknowledged(evidence, &whole, &mut findings);
+        match &evidence.read_models {
+            Ok(rows) => read_models::compare(rows, &whole, &mut findings),
             Err(because) => findings.not_checked(Check::ReadModels, because),
         }
-        match &evidence.gate {
-            Ok(items) => gate::compare(items, &self.stock, findings),
-            Err(because) => findings.not_checked(Check::Gate, because),
-        }
-        self.counts.partitions = self.fences.len() as u64;
-        self.counts.epochs = self.fences.values().map(Fences::count).max().unwrap_or(0) as u64;
-        self.counts.orders = self.orders.len() as u64;
-        self.counts.items = self.stock.created() as u64;
-        self.counts.keys = self.keys.len() as u64;
-        self.findings.report(self.counts, evidence.differences_max)
+        compare_gate(evidence, &whole, &mut findings);
+        let fences = self.parts.values().map(|part| part.fences.count());
+        counts.epochs = fences.max().unwrap_or(0) as u64;
+        findings.report(counts, evidence.differences_max)
     }
 
     /// I2: what was answered with a success has exactly one valid record.
-    fn acknowledged(&mut self, evidence: &Evidence) {
+    fn acknowledged(&self, evidence: &Evidence, whole: &Whole<'_>, findings: &mut Findings) {
         let acknowledged = match &evidence.acknowledged {
             Ok(acknowledged) => acknowledged,
-            Err(because) => return self.findings.not_checked(Check::Acknowledged, because),
+            Err(because) => return findings.not_checked(Check::Acknowledged, because),
         };
+        let asked = acknowledged.iter().filter_map(|command| match command {
+            Acknowledged::Place(place) => Some(*place),
+            _ => None,
+        });
+        let mut missing: FnvHashSet<Place> = asked.collect();
+        if !missing.is_empty() {
+            for place in self.records.places() {
+                missing.remove(&place);
+            }
+        }
+        let placed = |id| usize::from(whole.order(id).is_some());
         for command in acknowledged {
-            self.findings.looked(Check::Acknowledged);
+            findings.looked(Check::Acknowledged);
             let (about, records) = match command {
-                Acknowledged::Record(id) => (format!("record {id}"), self.versions.records_of(*id)),
-                Acknowledged::Order(id) => {
-                    let placed = self.orders.is_placed(&id.to_string());
-                    (format!("order {id}"), u32::from(placed))
+                Acknowledged::Record(id) => (format!("record {id}"), self.records.of(*id)),
+                Acknowledged::Order(id) => (format!("order {id}"), placed(*id)),
+                Acknowledged::Id(id) => {
+                    let records = self.records.of(*id).max(placed(*id));
+                    (format!("record or order {id}"), records)
+                }
+                Acknowledged::Place(place) => {
+                    let records = usize::from(!missing.contains(place));
+                    (format!("the record at {place}"), records)
                 }
             };
             if records != 1 {
                 let found =
                     format!("It was acknowledged, but {records} valid records stand in the log.");
-                self.findings
-                    .broken(Check::Acknowledged, about, None, found);
+                findings.broken(Check::Acknowledged, about, None, found);
             }
         }
     }
 }
 
-impl Entry<'_> {
-    /// The aggregate, as people name it.
-    fn name(&self) -> String {
-        let noun = match self.kind {
-            Kind::Users => "user",
-            Kind::Orders => "order",
-            Kind::Inventory => "sku",
-            Kind::Fence => "fence",
-        };
-        format!("{noun} {}", self.aggregate)
+fn compare_gate(evidence: &Evidence, whole: &Whole<'_>, findings: &mut Findings) {
+    let mut differs = vec![];
+    match (&evidence.gate, &evidence.gate_things) {
+        (Err(because), Err(_)) => findings.not_checked(Check::Gate, because),
+        (items, things) => {
+            if let Ok(items) = items {
+                findings.looked_at(Check::Gate, items.len() as u64);
+                differs.extend(gate::compare_items(items, &whole.stock));
+            }
+            if let Ok(things) = things {
+                findings.looked_at(Check::Gate, things.len());
+                differs.extend(gate::compare_things(things, whole));
+            }
+        }
+    }
+    for (thing, since, found) in differs {
+        findings.broken(Check::Gate, thing.to_string(), since, found);
+    }
+}
+
+/// What the topic of epochs says of the others: their fences, and which partition is whose.
+fn check_epochs(parts: &BTreeMap<Partition, Part>, findings: &mut Findings) {
+    let nothing = fences::Epochs::default();
+    let of_epochs = parts.iter().find(|(of, _)| of.topic == Topic::Epochs);
+    let epochs = of_epochs.map_or(&nothing, |(_, part)| &part.epochs);
+    let fences = parts.iter().map(|(of, part)| (*of, &part.fences));
+    epochs.check(fences, findings);
+    for (partition, part) in parts {
+        if let Some(count) = epochs.count(partition.topic) {
+            part.check_partition(count, findings);
+        }
     }
 }

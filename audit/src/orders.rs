@@ -1,35 +1,47 @@
-//! Orders: what each holds, what it costs, and how it ended.
+//! Orders of one partition: what each holds, what it costs, and how it ended.
 
 use fnv::FnvHashMap;
+use uuid::Uuid;
 
-use crate::body::{LinePrice, Placed};
+use crate::body::{Line, Placed};
 use crate::checks::Check;
 use crate::entry::Entry;
-use crate::place::Place;
+use crate::place::{Offset, Place};
 use crate::report::Findings;
 use crate::stock::SkuNumber;
 
-/// Every order that was placed.
+/// Every order that a record names.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
-    by_id: FnvHashMap<Box<str>, Order>,
+    by_id: FnvHashMap<u128, Order>,
+    /// The lines of all orders, one order's together.
+    lines: Vec<(SkuNumber, i64)>,
+    placed: u64,
 }
 
-/// An order. Its two places answer what it was at any earlier position.
-#[derive(Debug)]
+/// An order. Its two offsets answer what it was at any earlier position.
+#[derive(Debug, Default)]
 pub(crate) struct Order {
-    pub(crate) placed: Place,
-    pub(crate) cancelled: Option<Place>,
+    pub(crate) version: u64,
+    pub(crate) placed: Option<Offset>,
+    pub(crate) cancelled: Option<Offset>,
     pub(crate) total: i64,
-    pub(crate) lines: Box<[(SkuNumber, i64)]>,
+    first_line: usize,
+    lines: usize,
 }
 
 impl Orders {
+    /// The version of an order, to be moved on.
+    pub(crate) fn version(&mut self, id: Uuid) -> &mut u64 {
+        &mut self.by_id.entry(id.as_u128()).or_default().version
+    }
+
     pub(crate) fn place(
         &mut self,
+        id: Uuid,
         entry: &Entry<'_>,
         event: &Placed<'_>,
-        lines: Vec<(SkuNumber, i64)>,
+        numbered: impl Iterator<Item = (SkuNumber, i64)>,
         place: Place,
         findings: &mut Findings,
     ) {
@@ -39,38 +51,44 @@ impl Orders {
             let found = format!("Its event places order {}.", event.id);
             findings.broken(Check::Lives, entry.name(), place, found);
         }
-        if let Some(order) = self.by_id.get(entry.aggregate) {
-            let found = format!("It was placed before, at {}.", order.placed);
+        let order = self.by_id.entry(id.as_u128()).or_default();
+        if let Some(before) = order.placed {
+            let found = format!("It was placed before, at {}.", before.of(place.partition));
             return findings.broken(Check::Lives, entry.name(), place, found);
         }
-        let order = Order {
-            placed: place,
-            cancelled: None,
-            total: event.total.amount,
-            lines: lines.into(),
-        };
-        self.by_id.insert(entry.aggregate.into(), order);
+        order.placed = Some(Offset::new(place.offset));
+        order.total = event.total.amount;
+        order.first_line = self.lines.len();
+        self.lines.extend(numbered);
+        order.lines = self.lines.len() - order.first_line;
+        self.placed += 1;
     }
 
     pub(crate) fn cancel(
         &mut self,
+        id: Uuid,
         entry: &Entry<'_>,
-        returned: &[(SkuNumber, i64)],
+        returned: Vec<(SkuNumber, i64)>,
         place: Place,
         findings: &mut Findings,
     ) {
         findings.looked(Check::Lives);
         findings.looked(Check::Returns);
-        let Some(order) = self.by_id.get_mut(entry.aggregate) else {
+        let order = self.by_id.entry(id.as_u128()).or_default();
+        if order.placed.is_none() {
             let found = "It is cancelled, but was never placed.";
             return findings.broken(Check::Lives, entry.name(), place, found);
-        };
+        }
         if let Some(before) = order.cancelled {
-            let found = format!("It was cancelled before, at {before}.");
+            let found = format!(
+                "It was cancelled before, at {}.",
+                before.of(place.partition)
+            );
             return findings.broken(Check::Lives, entry.name(), place, found);
         }
-        order.cancelled = Some(place);
-        let (held, returned) = (summed(&order.lines), summed(returned));
+        order.cancelled = Some(Offset::new(place.offset));
+        let held = &self.lines[order.first_line..][..order.lines];
+        let (held, returned) = (summed(held.to_vec()), summed(returned));
         if held != returned {
             let (held, returned) = (units(&held), units(&returned));
             let found = format!("It held {held} units, but {returned} are given back.");
@@ -78,45 +96,52 @@ impl Orders {
         }
     }
 
-    /// Units in orders that are alive, by SKU.
-    pub(crate) fn held(&self) -> FnvHashMap<SkuNumber, i128> {
-        self.held_where(|order| order.cancelled.is_none())
+    /// An order that was placed.
+    pub(crate) fn get(&self, id: Uuid) -> Option<&Order> {
+        let order = self.by_id.get(&id.as_u128());
+        order.filter(|order| order.placed.is_some())
     }
 
-    /// Units in the orders that `alive` chooses, by SKU.
-    pub(crate) fn held_where(&self, alive: impl Fn(&Order) -> bool) -> FnvHashMap<SkuNumber, i128> {
-        let mut held = FnvHashMap::default();
-        for order in self.by_id.values().filter(|order| alive(order)) {
-            for (sku, quantity) in &order.lines {
-                *held.entry(*sku).or_default() += i128::from(*quantity);
-            }
+    /// Every order that was placed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Uuid, &Order)> {
+        let placed = self
+            .by_id
+            .iter()
+            .filter(|(_, order)| order.placed.is_some());
+        placed.map(|(id, order)| (Uuid::from_u128(*id), order))
+    }
+
+    /// Every id that a record names.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = Uuid> {
+        self.by_id.keys().map(|id| Uuid::from_u128(*id))
+    }
+
+    /// How many were placed.
+    pub(crate) fn len(&self) -> u64 {
+        self.placed
+    }
+
+    /// What an order holds while it lives.
+    pub(crate) fn lines(&self, order: &Order) -> &[(SkuNumber, i64)] {
+        &self.lines[order.first_line..][..order.lines]
+    }
+}
+
+impl Order {
+    /// Its status now, as rows and gate spell it.
+    pub(crate) fn status(&self) -> &'static str {
+        match self.cancelled {
+            None => "placed",
+            Some(_) => "cancelled",
         }
-        held
-    }
-
-    pub(crate) fn is_placed(&self, id: &str) -> bool {
-        self.by_id.contains_key(id)
-    }
-
-    pub(crate) fn get(&self, id: &str) -> Option<&Order> {
-        self.by_id.get(id)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Order)> {
-        self.by_id.iter().map(|(id, order)| (id.as_ref(), order))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.by_id.len()
     }
 }
 
 /// Units per SKU, in one order of SKUs, so that two lists can be compared.
-fn summed(units: &[(SkuNumber, i64)]) -> Vec<(SkuNumber, i128)> {
+fn summed(mut units: Vec<(SkuNumber, i64)>) -> Vec<(SkuNumber, i128)> {
+    units.sort_unstable();
     let mut sums: Vec<(SkuNumber, i128)> = Vec::with_capacity(units.len());
-    let mut sorted = units.to_vec();
-    sorted.sort_unstable();
-    for (sku, quantity) in sorted {
+    for (sku, quantity) in units {
         match sums.last_mut() {
             Some((last, sum)) if *last == sku => *sum += i128::from(quantity),
             _ => sums.push((sku, i128::from(quantity))),
@@ -135,17 +160,25 @@ fn check_amounts(entry: &Entry<'_>, order: &Placed<'_>, place: Place, findings: 
     findings.looked(Check::Amounts);
     let currency = order.total.currency;
     let mut sum = 0_i128;
-    for (index, ((sku, quantity), price)) in order.lines.iter().zip(&order.prices).enumerate() {
-        let LinePrice { unit, total } = price;
-        let expected = i128::from(unit.amount) * i128::from(*quantity);
+    for (index, line) in order.lines.iter().enumerate() {
+        let Line {
+            sku,
+            quantity,
+            unit_price,
+            total,
+        } = line;
+        let expected = i128::from(unit_price.amount) * i128::from(*quantity);
         sum += i128::from(total.amount);
-        let again = order.lines[..index].iter().any(|(other, _)| other == sku);
+        let again = order.lines[..index].iter().any(|other| other.sku == *sku);
         let found = if i128::from(total.amount) != expected {
             format!("{quantity} of {sku} cost {}, not {expected}.", total.amount)
-        } else if unit.currency != currency || total.currency != currency {
+        } else if unit_price.currency != currency || total.currency != currency {
             format!("The line of {sku} is not in {currency}.")
-        } else if *quantity < 1 || unit.amount < 0 {
-            format!("{quantity} of {sku} for {} each is no line.", unit.amount)
+        } else if *quantity < 1 || unit_price.amount < 0 {
+            format!(
+                "{quantity} of {sku} for {} each is no line.",
+                unit_price.amount
+            )
         } else if again {
             format!("Two lines name {sku}.")
         } else {

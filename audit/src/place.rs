@@ -1,6 +1,7 @@
 //! Where an entry stands.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,5 +65,24 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.partition, self.offset)
+    }
+}
+
+/// An offset in a partition that is known: one more than it, so that "none" needs no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Offset(NonZeroU64);
+
+impl Offset {
+    pub(crate) fn new(offset: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(offset))
+    }
+
+    pub(crate) fn get(self) -> u64 {
+        self.0.get() - 1
+    }
+
+    pub(crate) fn of(self, partition: Partition) -> Place {
+        let offset = self.get();
+        Place { partition, offset }
     }
 }

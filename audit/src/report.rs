@@ -1,6 +1,5 @@
 //! What an audit tells: one verdict per check, and the places where one broke.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -47,6 +46,16 @@ pub struct Counts {
     pub keys: u64,
 }
 
+impl Counts {
+    /// Adds what was counted within a partition.
+    pub(crate) fn add(&mut self, of: &Self) {
+        self.entries += of.entries;
+        self.fences += of.fences;
+        self.valid += of.valid;
+        self.void += of.void;
+    }
+}
+
 /// The verdict of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
@@ -86,7 +95,8 @@ pub enum Outcome {
 pub struct Difference {
     /// The SKU, order, record, key or partition.
     pub about: String,
-    /// The entry since which it is so, where one can be named.
+    /// The entry since which it is so, or, of a gate or a read model, the newest one that the log's
+    /// side comes from; where one can be named.
     #[serde(serialize_with = "as_text")]
     pub since: Option<Place>,
     /// What was found, in a sentence.
@@ -100,12 +110,13 @@ fn as_text<S: serde::Serializer>(place: &Option<Place>, serializer: S) -> Result
 }
 
 /// Collects what is found on the way.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Findings {
-    of: BTreeMap<Check, Found>,
+    /// By the check's number.
+    of: [Found; Check::ALL.len()],
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Found {
     looked_at: u64,
     broken: u64,
@@ -116,7 +127,24 @@ struct Found {
 impl Findings {
     /// One more thing was looked at.
     pub(crate) fn looked(&mut self, check: Check) {
-        self.of.entry(check).or_default().looked_at += 1;
+        self.looked_at(check, 1);
+    }
+
+    /// So many more things were looked at.
+    pub(crate) fn looked_at(&mut self, check: Check, things: u64) {
+        self.of[check as usize].looked_at += things;
+    }
+
+    /// What another part of the log showed comes behind what is here.
+    pub(crate) fn add(&mut self, more: &Self) {
+        for (of, more) in self.of.iter_mut().zip(&more.of) {
+            of.looked_at += more.looked_at;
+            of.broken += more.broken;
+            of.not_checked = of.not_checked.or(more.not_checked);
+            let room = DIFFERENCES_KEPT - of.differences.len();
+            let differences = more.differences.iter().take(room);
+            of.differences.extend(differences.cloned());
+        }
     }
 
     /// A check is broken.
@@ -127,7 +155,7 @@ impl Findings {
         since: impl Into<Option<Place>>,
         found: impl Into<String>,
     ) {
-        let of = self.of.entry(check).or_default();
+        let of = &mut self.of[check as usize];
         of.broken += 1;
         if of.differences.len() < DIFFERENCES_KEPT {
             of.differences.push(Difference {
@@ -141,12 +169,12 @@ impl Findings {
 
     /// A check could not be made.
     pub(crate) fn not_checked(&mut self, check: Check, because: &'static str) {
-        self.of.entry(check).or_default().not_checked = Some(because);
+        self.of[check as usize].not_checked = Some(because);
     }
 
     pub(crate) fn report(mut self, counts: Counts, differences_max: usize) -> Report {
         let checks = Check::ALL.map(|check| {
-            let mut found = self.of.remove(&check).unwrap_or_default();
+            let mut found = std::mem::take(&mut self.of[check as usize]);
             found.differences.truncate(differences_max);
             CheckReport {
                 check,

@@ -1,62 +1,55 @@
 //! Stock: every movement of every SKU, and the promises on their sums.
+//!
+//! A [`Shelf`] is what one partition knows; [`Warehouse`] puts the shelves together.
 
 use std::collections::BTreeMap;
 
 use fnv::FnvHashMap;
 
-use crate::body::Units;
 use crate::checks::Check;
 use crate::entry::Entry;
 use crate::evidence::Horizon;
-use crate::place::{Place, Topic};
+use crate::moments;
+use crate::place::{Offset, Partition, Place, Topic};
 use crate::report::Findings;
 
-/// Stands for a SKU in this run.
+/// Stands for a SKU: within a partition, or in the warehouse.
 pub(crate) type SkuNumber = u32;
 
-/// Every SKU that a record names.
+/// The stock as one partition's records know it.
 #[derive(Debug, Default)]
-pub(crate) struct Stock {
+pub(crate) struct Shelf {
     numbers: FnvHashMap<Box<str>, SkuNumber>,
     items: Vec<Item>,
+    /// What records did to availability, in order.
+    movements: Vec<Movement>,
 }
 
-/// One SKU.
+/// A SKU that a record of the partition names.
 #[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) sku: Box<str>,
+struct Item {
+    sku: Box<str>,
+    /// Of the item, in its own partition.
+    version: u64,
     /// Where it came into the catalogue.
-    pub(crate) created: Option<Place>,
-    /// What records did to its availability, in order within a partition.
-    movements: Vec<Movement>,
+    created: Option<Offset>,
+    /// The first record that names it.
+    named: Offset,
 }
 
 /// What one record did to the availability of one SKU.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Movement {
-    pub(crate) place: Place,
+    pub(crate) sku: SkuNumber,
+    pub(crate) offset: u64,
     pub(crate) epoch: u64,
     pub(crate) time: i64,
     pub(crate) quantity: i64,
 }
 
-impl Movement {
-    /// In the inventory topic units are supplied, in the orders topic they are taken.
-    fn is_supply(&self) -> bool {
-        self.place.partition.topic == Topic::Inventory
-    }
-}
-
-impl Stock {
-    /// Units with their SKUs as numbers.
-    pub(crate) fn numbered(&mut self, units: &[Units<'_>]) -> Vec<(SkuNumber, i64)> {
-        units
-            .iter()
-            .map(|(sku, quantity)| (self.number(sku), *quantity))
-            .collect()
-    }
-
-    fn number(&mut self, sku: &str) -> SkuNumber {
+impl Shelf {
+    /// The number of a SKU that a record at this place names.
+    pub(crate) fn number(&mut self, sku: &str, place: Place) -> SkuNumber {
         if let Some(number) = self.numbers.get(sku) {
             return *number;
         }
@@ -64,15 +57,17 @@ impl Stock {
         self.numbers.insert(sku.into(), number);
         self.items.push(Item {
             sku: sku.into(),
+            version: 0,
             created: None,
-            movements: vec![],
+            named: Offset::new(place.offset),
         });
         number
     }
 
-    fn item(&mut self, sku: &str) -> &mut Item {
-        let number = self.number(sku);
-        &mut self.items[number as usize]
+    /// The version of an item, to be moved on.
+    pub(crate) fn version(&mut self, sku: &str, place: Place) -> &mut u64 {
+        let number = self.number(sku, place);
+        &mut self.items[number as usize].version
     }
 
     /// An item comes into the catalogue, once.
@@ -84,78 +79,176 @@ impl Stock {
         findings: &mut Findings,
     ) {
         findings.looked(Check::Lives);
-        self.belongs(entry, sku, place, findings);
-        match self.item(sku).created {
-            None => self.item(sku).created = Some(place),
+        belongs(entry, sku, place, findings);
+        let number = self.number(sku, place);
+        let created = &mut self.items[number as usize].created;
+        match created {
+            None => *created = Some(Offset::new(place.offset)),
             Some(before) => {
-                let found = format!("It was created before, at {before}.");
+                let found = format!("It was created before, at {}.", before.of(place.partition));
                 findings.broken(Check::Lives, entry.name(), place, found);
             }
         }
     }
 
-    /// An item's record speaks of no other item.
-    pub(crate) fn belongs(
-        &mut self,
-        entry: &Entry<'_>,
-        sku: &str,
-        place: Place,
-        findings: &mut Findings,
-    ) {
-        if sku != entry.aggregate {
-            let found = format!("Its event is about {sku}.");
-            findings.broken(Check::Lives, entry.name(), place, found);
+    pub(crate) fn take_in(&mut self, movement: Movement) {
+        self.movements.push(movement);
+    }
+
+    /// The SKUs of the items that came into the catalogue here.
+    pub(crate) fn created(&self) -> impl Iterator<Item = &str> {
+        let created = self.items.iter().filter(|item| item.created.is_some());
+        created.map(|item| item.sku.as_ref())
+    }
+
+    /// The SKUs of the items that have records here.
+    pub(crate) fn with_records(&self) -> impl Iterator<Item = &str> {
+        let items = self.items.iter().filter(|item| item.version > 0);
+        items.map(|item| item.sku.as_ref())
+    }
+}
+
+/// An item's record speaks of no other item.
+pub(crate) fn belongs(entry: &Entry<'_>, sku: &str, place: Place, findings: &mut Findings) {
+    if sku != entry.aggregate {
+        let found = format!("Its event is about {sku}.");
+        findings.broken(Check::Lives, entry.name(), place, found);
+    }
+}
+
+/// The shelves of all partitions, put together by SKU.
+#[derive(Debug)]
+pub(crate) struct Warehouse<'a> {
+    shelves: Vec<(Partition, &'a Shelf)>,
+    numbers: BTreeMap<&'a str, SkuNumber>,
+    skus: Vec<&'a str>,
+    /// By shelf and its number: the number here.
+    here: Vec<Vec<SkuNumber>>,
+    /// Where the movements of each SKU begin in `of_sku`; one more at the end.
+    starts: Vec<usize>,
+    /// Shelf and index of every movement: by SKU, then by partition, then in order.
+    of_sku: Vec<(u32, u32)>,
+}
+
+impl<'a> Warehouse<'a> {
+    pub(crate) fn new(shelves: Vec<(Partition, &'a Shelf)>) -> Self {
+        let mut numbers = BTreeMap::new();
+        for item in shelves.iter().flat_map(|(_, shelf)| &shelf.items) {
+            numbers.insert(&*item.sku, 0);
+        }
+        let skus: Vec<&str> = numbers.keys().copied().collect();
+        for (number, known) in (0..).zip(numbers.values_mut()) {
+            *known = number;
+        }
+        let here: Vec<Vec<SkuNumber>> = shelves
+            .iter()
+            .map(|(_, shelf)| shelf.items.iter().map(|item| numbers[&*item.sku]).collect())
+            .collect();
+        let mut starts = vec![0; skus.len() + 1];
+        for ((_, shelf), here) in shelves.iter().zip(&here) {
+            for movement in &shelf.movements {
+                starts[here[movement.sku as usize] as usize + 1] += 1;
+            }
+        }
+        for sku in 0..skus.len() {
+            starts[sku + 1] += starts[sku];
+        }
+        let mut next = starts.clone();
+        let mut of_sku = vec![(0, 0); starts[skus.len()]];
+        for (number, ((_, shelf), here)) in (0..).zip(shelves.iter().zip(&here)) {
+            for (index, movement) in (0..).zip(&shelf.movements) {
+                let next = &mut next[here[movement.sku as usize] as usize];
+                of_sku[*next] = (number, index);
+                *next += 1;
+            }
+        }
+        Self {
+            shelves,
+            numbers,
+            skus,
+            here,
+            starts,
+            of_sku,
         }
     }
 
-    pub(crate) fn take_in(&mut self, sku: &str, movement: Movement) {
-        self.item(sku).movements.push(movement);
-    }
-
-    /// How many items came into the catalogue.
-    pub(crate) fn created(&self) -> usize {
-        self.iter().filter(|item| item.created.is_some()).count()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Item> {
-        self.items.iter()
-    }
-
-    pub(crate) fn get(&self, sku: &str) -> Option<&Item> {
-        let number = *self.numbers.get(sku)?;
-        self.items.get(number as usize)
+    /// Every SKU in order, with its number.
+    pub(crate) fn skus(&self) -> impl Iterator<Item = (SkuNumber, &'a str)> {
+        (0..).zip(self.skus.iter().copied())
     }
 
     pub(crate) fn number_of(&self, sku: &str) -> Option<SkuNumber> {
         self.numbers.get(sku).copied()
     }
 
+    /// The number here of a SKU that a partition numbers so.
+    pub(crate) fn here(&self, partition: Partition, number: SkuNumber) -> Option<SkuNumber> {
+        let shelf = self.shelves.iter().position(|(of, _)| *of == partition)?;
+        self.here[shelf].get(number as usize).copied()
+    }
+
+    /// What every partition's records did to a SKU, in order within a partition.
+    pub(crate) fn movements(&self, sku: SkuNumber) -> impl Iterator<Item = (Place, Movement)> {
+        let range = self.starts[sku as usize]..self.starts[sku as usize + 1];
+        self.of_sku[range].iter().map(|(shelf, index)| {
+            let (partition, shelf) = self.shelves[*shelf as usize];
+            let movement = shelf.movements[*index as usize];
+            let offset = movement.offset;
+            (Place { partition, offset }, movement)
+        })
+    }
+
+    fn item(&self, sku: SkuNumber) -> impl Iterator<Item = (Partition, &'a Item)> {
+        let sku = self.skus[sku as usize];
+        self.shelves.iter().filter_map(move |(partition, shelf)| {
+            let number = *shelf.numbers.get(sku)?;
+            Some((*partition, &shelf.items[number as usize]))
+        })
+    }
+
+    /// Where a SKU came into the catalogue.
+    pub(crate) fn created(&self, sku: SkuNumber) -> Option<Place> {
+        let mut created = self.item(sku);
+        created.find_map(|(partition, item)| Some(item.created?.of(partition)))
+    }
+
+    /// Units that can be ordered, now.
+    pub(crate) fn available(&self, sku: SkuNumber) -> i128 {
+        sum(self.movements(sku))
+    }
+
+    /// Units supplied by the records that stand in these places: in the inventory topic units are
+    /// supplied, in the orders topic they are taken.
+    pub(crate) fn supplied_where(&self, sku: SkuNumber, seen: impl Fn(Place) -> bool) -> i128 {
+        let supplied = self.movements(sku).filter(|(place, _)| is_supply(*place));
+        sum(supplied.filter(|(place, _)| seen(*place)))
+    }
+
+    /// Units supplied, now.
+    pub(crate) fn supplied(&self, sku: SkuNumber) -> i128 {
+        self.supplied_where(sku, |_| true)
+    }
+
     /// Judges every SKU. `held` are the units in orders that are alive, from the orders
     /// themselves; nothing is sold yet in the life that orders have so far.
-    pub(crate) fn finish(
-        &self,
-        held: &FnvHashMap<SkuNumber, i128>,
-        horizon: &Horizon,
-        findings: &mut Findings,
-    ) {
-        for (number, item) in self.items.iter().enumerate() {
+    pub(crate) fn check(&self, held: &[i128], horizon: &Horizon, findings: &mut Findings) {
+        for (number, sku) in self.skus() {
             findings.looked(Check::Stock);
             findings.looked(Check::Balance);
-            let about = || format!("sku {}", item.sku);
-            let first = item.movements.first().map(|movement| movement.place);
-            if item.created.is_none() {
+            let about = || format!("sku {sku}");
+            if self.created(number).is_none() {
+                let named = self.item(number).map(|(of, item)| item.named.of(of));
                 let found = "Records name it, but none creates it.";
-                findings.broken(Check::Lives, about(), first, found);
+                findings.broken(Check::Lives, about(), named.min(), found);
             }
-            if let Some((since, found)) = item.oversold(horizon) {
+            if let Some((since, found)) = self.oversold(number, horizon) {
                 findings.broken(Check::Stock, about(), since, found);
-            }
-            if let Some((since, supplied)) = item.supplied_below_zero() {
+            } else if let Some((since, supplied)) = self.supplied_below_zero(number) {
                 let found = format!("Its supply stands at {supplied} there.");
                 findings.broken(Check::Stock, about(), since, found);
             }
-            let held = held.get(&(number as SkuNumber)).copied().unwrap_or(0);
-            let (available, supplied) = (item.available(), item.supplied());
+            let held = held[number as usize];
+            let (available, supplied) = (self.available(number), self.supplied(number));
             if supplied != available + held {
                 let found = format!(
                     "{supplied} supplied, but {available} available, {held} held and 0 sold."
@@ -164,69 +257,91 @@ impl Stock {
             }
         }
     }
-}
 
-impl Item {
-    /// Units that can be ordered, now.
-    pub(crate) fn available(&self) -> i128 {
-        self.sum(|_| true)
-    }
-
-    /// Units supplied, now.
-    pub(crate) fn supplied(&self) -> i128 {
-        self.supplied_where(|_| true)
-    }
-
-    /// Units supplied by the records that stand in these places.
-    pub(crate) fn supplied_where(&self, seen: impl Fn(Place) -> bool) -> i128 {
-        self.sum(|movement| movement.is_supply() && seen(movement.place))
-    }
-
-    fn sum(&self, wanted: impl Fn(&Movement) -> bool) -> i128 {
-        let wanted = self.movements.iter().filter(|movement| wanted(movement));
-        wanted.map(|movement| i128::from(movement.quantity)).sum()
-    }
-
-    /// The first epoch at whose end more was taken than supplied, and the record since which it
-    /// was, by (epoch, time).
-    fn oversold(&self, horizon: &Horizon) -> Option<(Option<Place>, String)> {
-        let counts = |movement: &&Movement| movement.quantity > 0 || horizon.has(movement.place);
-        let counted = self.movements.iter().filter(counts);
-        let mut of_epoch = BTreeMap::<u64, i128>::new();
-        for movement in counted.clone() {
-            *of_epoch.entry(movement.epoch).or_default() += i128::from(movement.quantity);
+    /// The first epoch in which more was taken than supplied, whatever the order of its records
+    /// across partitions was, and the record since which it was, if the records' times are right.
+    fn oversold(&self, sku: SkuNumber, horizon: &Horizon) -> Option<(Option<Place>, String)> {
+        let counts = |place: Place, quantity| quantity > 0 || horizon.has(place);
+        let counted = self.movements(sku);
+        let counted = counted.filter(|(place, movement)| counts(*place, movement.quantity));
+        let mut epochs = BTreeMap::<u64, BTreeMap<Partition, Vec<(Place, Movement)>>>::new();
+        for (place, movement) in counted {
+            let partitions = epochs.entry(movement.epoch).or_default();
+            let moved = partitions.entry(place.partition).or_default();
+            moved.push((place, movement));
         }
         let mut available = 0;
-        let broken = of_epoch.into_iter().find_map(|(epoch, change)| {
-            available += change;
-            (available < 0).then_some((epoch, -available))
-        });
-        let (epoch, missing) = broken?;
-        let mut in_time: Vec<_> = counted.collect();
-        in_time.sort_by_key(|movement| (movement.epoch, movement.time));
-        let mut running = 0;
-        let since = in_time.iter().find(|movement| {
-            running += i128::from(movement.quantity);
-            running < 0
-        });
-        let found = format!(
-            "At the end of epoch {epoch}, {missing} more were taken than supplied; now {} are \
-             available.",
-            self.available()
-        );
-        Some((since.map(|movement| movement.place), found))
+        for (epoch, partitions) in &epochs {
+            let quantities = |moved: &Vec<(Place, Movement)>| {
+                let quantities = moved.iter().map(|(_, movement)| movement.quantity);
+                quantities.collect::<Vec<_>>()
+            };
+            let chains: Vec<_> = partitions.values().map(quantities).collect();
+            let end = available
+                + chains
+                    .iter()
+                    .flatten()
+                    .map(|q| i128::from(*q))
+                    .sum::<i128>();
+            if end < 0 {
+                let now = self.available(sku);
+                let missing = -end;
+                let found = format!(
+                    "At the end of epoch {epoch}, {missing} more were taken than supplied; now \
+                     {now} are available."
+                );
+                return Some((since(available, partitions), found));
+            }
+            if !moments::can_stay_above_zero(available, &chains) {
+                let found = format!(
+                    "In epoch {epoch}, more were taken than supplied for a while, in whatever \
+                     order its partitions were written; at its end {end} were available."
+                );
+                return Some((since(available, partitions), found));
+            }
+            available = end;
+        }
+        None
     }
 
     /// The first record after which less than nothing was supplied. A SKU's supply stands in one
     /// partition, in order.
-    fn supplied_below_zero(&self) -> Option<(Place, i128)> {
+    fn supplied_below_zero(&self, sku: SkuNumber) -> Option<(Place, i128)> {
         let mut supplied = 0;
-        self.movements
-            .iter()
-            .filter(|movement| movement.is_supply())
-            .find_map(|movement| {
+        self.movements(sku)
+            .filter(|(place, _)| is_supply(*place))
+            .find_map(|(place, movement)| {
                 supplied += i128::from(movement.quantity);
-                (supplied < 0).then_some((movement.place, supplied))
+                (supplied < 0).then_some((place, supplied))
             })
+    }
+}
+
+fn sum(movements: impl Iterator<Item = (Place, Movement)>) -> i128 {
+    movements
+        .map(|(_, movement)| i128::from(movement.quantity))
+        .sum()
+}
+
+fn is_supply(place: Place) -> bool {
+    place.partition.topic == Topic::Inventory
+}
+
+/// The first record after which less than nothing was available, if partitions were written as
+/// their records' times say: always the earliest of the next ones.
+fn since(
+    mut available: i128,
+    partitions: &BTreeMap<Partition, Vec<(Place, Movement)>>,
+) -> Option<Place> {
+    let mut next: Vec<_> = partitions.values().map(|moved| moved.as_slice()).collect();
+    loop {
+        let heads = next.iter_mut().filter(|moved| !moved.is_empty());
+        let earliest = heads.min_by_key(|moved| moved[0].1.time)?;
+        let (place, movement) = earliest[0];
+        *earliest = &earliest[1..];
+        available += i128::from(movement.quantity);
+        if available < 0 {
+            return Some(place);
+        }
     }
 }

@@ -1,98 +1,109 @@
 //! Versions: every aggregate's records follow one another, and each version is one record.
 
-use fnv::FnvHashMap;
 use uuid::Uuid;
 
 use crate::checks::Check;
-use crate::entry::{Entry, Kind};
-use crate::place::{Partition, Place};
+use crate::entry::Entry;
+use crate::place::Place;
 use crate::report::Findings;
 
-/// What a record's version makes of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Succession {
-    /// It counts.
-    Next,
-    /// It is a second copy of one that counted.
-    Duplicate,
-    /// Another record has its version: it does not count, and that must not happen.
-    Conflict,
+/// Judges a record that no fence makes void by the version that its aggregate has: whether it is
+/// the next. After a gap the versions go on from the record found, so that one missing record is
+/// told once.
+pub(crate) fn is_next(
+    known: &mut u64,
+    entry: &Entry<'_>,
+    place: Place,
+    findings: &mut Findings,
+) -> bool {
+    findings.looked(Check::Versions);
+    if entry.version <= *known {
+        return false;
+    }
+    if entry.version > *known + 1 {
+        let found = format!(
+            "Version {} follows version {known}: records between them are missing.",
+            entry.version
+        );
+        findings.broken(Check::Versions, entry.name(), place, found);
+    }
+    *known = entry.version;
+    true
 }
 
-/// The versions of all aggregates, and the ids of all records that count.
-#[derive(Debug, Default)]
-pub(crate) struct Versions {
-    users: FnvHashMap<Box<str>, Known>,
-    orders: FnvHashMap<Box<str>, Known>,
-    inventory: FnvHashMap<Box<str>, Known>,
-    /// How many records count under each id. More than one cannot be.
-    records: FnvHashMap<Uuid, u32>,
+/// A record that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Counted {
+    pub(crate) id: Uuid,
+    pub(crate) place: Place,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    partition: Partition,
+/// A record whose version its aggregate had already: a second copy of one that counts, or
+/// something that must not be. Which, is known when all records are.
+#[derive(Debug, Clone)]
+pub(crate) struct Again {
+    id: Uuid,
     version: u64,
+    name: String,
+    place: Place,
 }
 
-impl Versions {
-    /// Judges a record that no fence makes void. After a gap the versions go on from the record
-    /// found, so that one missing record is told once.
-    pub(crate) fn follow(
-        &mut self,
-        entry: &Entry<'_>,
-        place: Place,
-        findings: &mut Findings,
-    ) -> Succession {
-        findings.looked(Check::Versions);
-        let aggregates = match entry.kind {
-            Kind::Users => &mut self.users,
-            Kind::Orders => &mut self.orders,
-            Kind::Inventory | Kind::Fence => &mut self.inventory,
-        };
-        let partition = place.partition;
-        let unknown = Known {
-            partition,
-            version: 0,
-        };
-        let known = match aggregates.get_mut(entry.aggregate) {
-            Some(known) => known,
-            None => aggregates.entry(entry.aggregate.into()).or_insert(unknown),
-        };
-        if known.partition != partition {
-            let found = format!("Other records of it stand in {}.", known.partition);
-            findings.broken(Check::Versions, entry.name(), place, found);
+impl Again {
+    pub(crate) fn new(entry: &Entry<'_>, place: Place) -> Self {
+        Self {
+            id: entry.id,
+            version: entry.version,
+            name: entry.name(),
+            place,
         }
-        if entry.version <= known.version {
-            if self.records.contains_key(&entry.id) {
-                return Succession::Duplicate;
-            }
-            let found = format!(
-                "Record {} has version {}, which another record has.",
-                entry.id, entry.version
-            );
-            findings.broken(Check::Versions, entry.name(), place, found);
-            return Succession::Conflict;
-        }
-        if entry.version > known.version + 1 {
-            let found = format!(
-                "Version {} follows version {}: records between them are missing.",
-                entry.version, known.version
-            );
-            findings.broken(Check::Versions, entry.name(), place, found);
-        }
-        known.version = entry.version;
-        let records = self.records.entry(entry.id).or_default();
-        *records += 1;
-        if *records > 1 {
-            let found = format!("Record {} counts twice, at different versions.", entry.id);
-            findings.broken(Check::Versions, entry.name(), place, found);
-        }
-        Succession::Next
+    }
+}
+
+/// All records that count, in order of their ids.
+#[derive(Debug, Default)]
+pub(crate) struct Records(Vec<Counted>);
+
+impl Records {
+    /// Takes more of them in. Both lists are sorted, so that this only merges.
+    pub(crate) fn add(&mut self, more: &mut Vec<Counted>) {
+        self.0.append(more);
+        self.0.sort();
     }
 
     /// How many records count under this id.
-    pub(crate) fn records_of(&self, id: Uuid) -> u32 {
-        self.records.get(&id).copied().unwrap_or(0)
+    pub(crate) fn of(&self, id: Uuid) -> usize {
+        let from = self.0.partition_point(|record| record.id < id);
+        let behind = self.0[from..].iter();
+        behind.take_while(|record| record.id == id).count()
+    }
+
+    /// The places of all records that count.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        self.0.iter().map(|record| record.place)
+    }
+
+    /// No id counts twice.
+    pub(crate) fn check(&self, findings: &mut Findings) {
+        for pair in self.0.windows(2) {
+            let [first, second] = pair else { continue };
+            if first.id == second.id {
+                let (about, place) = (format!("record {}", first.id), second.place);
+                let found = format!("It counts twice, at {} and here.", first.place);
+                findings.broken(Check::Versions, about, place, found);
+            }
+        }
+    }
+
+    /// Whether this is a second copy of a record that counts; anything else is told.
+    pub(crate) fn is_copy(&self, again: &Again, findings: &mut Findings) -> bool {
+        let copy = self.of(again.id) > 0;
+        if !copy {
+            let found = format!(
+                "Record {} has version {}, which another record has.",
+                again.id, again.version
+            );
+            findings.broken(Check::Versions, again.name.clone(), again.place, found);
+        }
+        copy
     }
 }

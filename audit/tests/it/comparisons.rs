@@ -1,7 +1,8 @@
 //! Read models and gate against the log.
 
 use audit::{
-    Check, Checkpoint, Evidence, GateItem, ItemRow, OrderRow, Partition, ReadModelRows, Topic,
+    Check, Checkpoint, Evidence, GateItem, GateOrder, GateThings, ItemRow, LedgerSum, OrderRow,
+    Partition, ReadModelRows, Topic, UserRow,
 };
 
 use crate::shop::{PRICE, Shop, assert_broken, order};
@@ -50,6 +51,7 @@ fn rows(shop: &Shop) -> ReadModelRows {
         checkpoints: PARTITIONS.map(checkpoint).to_vec(),
         orders: vec![order_row(2, "placed", 3), order_row(3, "cancelled", 1)],
         items: vec![item_row(10, 3)],
+        ..ReadModelRows::default()
     }
 }
 
@@ -137,7 +139,7 @@ fn a_changed_item_row_is_found() {
     for wrong in [item_row(11, 3), item_row(10, 4)] {
         let mut rows = rows(&shop);
         rows.items = vec![wrong];
-        let expected = (Check::ReadModels, "sku A", "", "the log 10, 3, 0");
+        let expected = (Check::ReadModels, "sku A", "orders/1@2", "the log 10, 3, 0");
         assert_broken(&shop.audit_with(&with_rows(rows)), &[expected]);
     }
 }
@@ -149,7 +151,7 @@ fn a_missing_and_an_invented_item_row_are_found() {
     rows.items[0].sku = "Z".to_owned();
     let expected = [
         (Check::ReadModels, "sku Z", "", "the log 0, 0, 0"),
-        (Check::ReadModels, "sku A", "inventory/1@1", "no row"),
+        (Check::ReadModels, "sku A", "inventory/0@1", "no row"),
     ];
     assert_broken(&shop.audit_with(&with_rows(rows)), &expected);
 }
@@ -182,7 +184,7 @@ fn a_gate_that_is_the_fold_of_the_log_is_ok() {
 #[test]
 fn a_gate_with_other_figures_is_found() {
     for wrong in [("A", 8, 10), ("A", 7, 11)] {
-        let expected = (Check::Gate, "sku A", "", "the log 7 of 10");
+        let expected = (Check::Gate, "sku A", "orders/1@2", "the log 7 of 10");
         assert_broken(&shop().audit_with(&with_gate(&[wrong])), &[expected]);
     }
 }
@@ -191,7 +193,176 @@ fn a_gate_with_other_figures_is_found() {
 fn a_gate_that_lacks_an_item_or_has_another_is_found() {
     let expected = [
         (Check::Gate, "sku B", "", "no record creates it"),
-        (Check::Gate, "sku A", "inventory/1@1", "unknown SKU"),
+        (Check::Gate, "sku A", "inventory/0@1", "unknown SKU"),
     ];
     assert_broken(&shop().audit_with(&with_gate(&[("B", 1, 1)])), &expected);
+}
+
+fn with_things(things: GateThings) -> Evidence {
+    Evidence {
+        gate_things: Ok(things),
+        ..Evidence::default()
+    }
+}
+
+fn gate_order(version: u64, status: &str, units: i64) -> Option<GateOrder> {
+    Some(GateOrder {
+        version,
+        status: status.to_owned(),
+        total: PRICE * units,
+    })
+}
+
+#[test]
+fn a_gate_may_forget_orders_that_are_over_and_no_others() {
+    let sound = GateThings {
+        items: vec![("A".to_owned(), Some((7, 10))), ("Z".to_owned(), None)],
+        orders: vec![
+            (order(2), gate_order(1, "placed", 3)),
+            (order(3), gate_order(2, "cancelled", 1)),
+            (order(3), None),
+        ],
+        agreed: 5,
+        ..GateThings::default()
+    };
+    let report = shop().audit_with(&with_things(sound));
+    assert_broken(&report, &[]);
+    assert_eq!(report.of(Check::Gate).unwrap().looked_at, 10);
+    let forgotten = GateThings {
+        orders: vec![
+            (order(2), None),
+            (order(3), gate_order(1, "placed", 1)),
+            (order(9), gate_order(1, "placed", 1)),
+        ],
+        ..GateThings::default()
+    };
+    let names = [2, 3, 9].map(|number| format!("order {}", order(number)));
+    let expected = [
+        (Check::Gate, &*names[0], "orders/0@1", "does not know it"),
+        (
+            Check::Gate,
+            &*names[1],
+            "orders/1@2",
+            "log cancelled at version 2",
+        ),
+        (Check::Gate, &*names[2], "", "no record places it"),
+    ];
+    assert_broken(&shop().audit_with(&with_things(forgotten)), &expected);
+}
+
+/// A user that registered and became staff, and one more.
+fn users() -> Shop {
+    let mut shop = Shop::open();
+    shop.append(shop.registered(5, "kim"));
+    shop.append(shop.registered(6, "alex"));
+    shop.append(shop.became(5, "staff"));
+    shop
+}
+
+fn user_row(number: u128, email_hash: &str, role: &str, version: u64) -> UserRow {
+    UserRow {
+        id: order(number),
+        email_hash: email_hash.to_owned(),
+        role: role.to_owned(),
+        version,
+    }
+}
+
+#[test]
+fn a_gates_users_and_addresses_are_those_of_the_log() {
+    let address = |hash: &str, owner| (hash.to_owned(), owner);
+    let sound = GateThings {
+        users: vec![(order(5), Some(2)), (order(6), Some(1))],
+        claims: vec![
+            address("kim", Some(order(5))),
+            address("alex", Some(order(6))),
+        ],
+        ..GateThings::default()
+    };
+    assert_broken(&users().audit_with(&with_things(sound)), &[]);
+    let other = GateThings {
+        users: vec![(order(5), Some(1)), (order(6), None)],
+        claims: vec![address("kim", Some(order(6))), address("alex", None)],
+        ..GateThings::default()
+    };
+    let names = [5, 6].map(|number| format!("user {}", order(number)));
+    let expected = [
+        (
+            Check::Gate,
+            &*names[0],
+            "users/0@3",
+            "version 1, the log version 2",
+        ),
+        (Check::Gate, &*names[1], "users/0@2", "no such user"),
+        (
+            Check::Gate,
+            "address kim",
+            "users/0@1",
+            "in the log to user",
+        ),
+        (
+            Check::Gate,
+            "address alex",
+            "users/0@2",
+            "belongs to nobody",
+        ),
+    ];
+    assert_broken(&users().audit_with(&with_things(other)), &expected);
+}
+
+#[test]
+fn rows_of_users_are_compared_as_of_their_checkpoint() {
+    let shop = users();
+    let with = |seen: u64, users: Vec<UserRow>| {
+        let mut rows = rows(&shop);
+        (rows.orders, rows.items) = (vec![], vec![item_row(10, 0)]);
+        rows.checkpoints[0].next_offset = seen;
+        rows.users = Some(users);
+        shop.audit_with(&with_rows(rows))
+    };
+    let alex = user_row(6, "alex", "customer", 1);
+    let sound = vec![user_row(5, "kim", "staff", 2), alex.clone()];
+    assert_broken(&with(4, sound), &[]);
+    let before = vec![user_row(5, "kim", "customer", 1), alex.clone()];
+    assert_broken(&with(3, before), &[]);
+    let name = format!("user {}", order(5));
+    for wrong in [
+        user_row(5, "kim", "admin", 2),
+        user_row(5, "sam", "staff", 2),
+        user_row(5, "kim", "staff", 1),
+    ] {
+        let expected = (Check::ReadModels, &*name, "users/0@3", "the log staff");
+        assert_broken(&with(4, vec![wrong, alex.clone()]), &[expected]);
+    }
+    let expected = (Check::ReadModels, &*name, "users/0@1", "no row");
+    assert_broken(&with(4, vec![alex]), &[expected]);
+}
+
+#[test]
+fn the_ledger_is_compared_by_its_sums() {
+    let shop = shop();
+    let with = |sku: &str, entries, quantity| {
+        let mut rows = rows(&shop);
+        rows.ledger = Some(vec![LedgerSum {
+            sku: sku.to_owned(),
+            entries,
+            quantity,
+        }]);
+        shop.audit_with(&with_rows(rows))
+    };
+    assert_broken(&with("A", 4, 7), &[]);
+    for (entries, quantity) in [(4, 8), (3, 7)] {
+        let expected = (
+            Check::ReadModels,
+            "sku A",
+            "orders/1@2",
+            "the log 4 that move 7",
+        );
+        assert_broken(&with("A", entries, quantity), &[expected]);
+    }
+    let expected = [
+        (Check::ReadModels, "sku A", "orders/1@2", "has 0 entries"),
+        (Check::ReadModels, "sku Z", "", "the log none"),
+    ];
+    assert_broken(&with("Z", 4, 7), &expected);
 }

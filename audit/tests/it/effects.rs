@@ -174,7 +174,7 @@ fn a_cancellation_gives_back_exactly_what_was_held() {
 fn an_item_is_created_once() {
     let mut shop = Shop::open();
     shop.append(shop.created("A"));
-    let expected = (Check::Lives, "sku A", "inventory/1@3", "created before");
+    let expected = (Check::Lives, "sku A", "inventory/0@3", "created before");
     assert_broken(&shop.audit(), &[expected]);
 }
 
@@ -186,8 +186,8 @@ fn an_item_speaks_of_no_other() {
     record.movements[0]["sku"] = json!("B");
     shop.append(record);
     let expected = [
-        (Check::Lives, "sku A", "inventory/1@3", "about B"),
-        (Check::Lives, "sku B", "inventory/1@3", "none creates it"),
+        (Check::Lives, "sku A", "inventory/0@3", "about B"),
+        (Check::Lives, "sku B", "inventory/0@3", "none creates it"),
     ];
     assert_broken(&shop.audit(), &expected);
 }

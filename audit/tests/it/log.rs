@@ -1,6 +1,6 @@
 //! Faults of the log itself: what cannot be read, what is missing, what does not belong.
 
-use audit::{Acknowledged, Check, Evidence};
+use audit::{Acknowledged, Check, Evidence, Partition, Place, Topic};
 
 use crate::shop::{Record, Shop, assert_broken, order};
 
@@ -131,7 +131,7 @@ fn a_version_gap_is_told_once() {
         ..shop.moved("A", 1)
     });
     shop.append(shop.moved("A", 1));
-    let expected = (Check::Versions, "sku A", "inventory/1@3", "Version 5");
+    let expected = (Check::Versions, "sku A", "inventory/0@3", "Version 5");
     assert_broken(&shop.audit(), &[expected]);
 }
 
@@ -143,7 +143,7 @@ fn two_records_of_one_version_are_a_fault() {
         version: 3,
         ..shop.moved("A", 7)
     });
-    let expected = (Check::Versions, "sku A", "inventory/1@4", "another record");
+    let expected = (Check::Versions, "sku A", "inventory/0@4", "another record");
     assert_broken(&shop.audit(), &[expected]);
 }
 
@@ -153,21 +153,71 @@ fn one_record_that_counts_twice_is_a_fault() {
     let record = shop.append(shop.moved("A", 1));
     shop.append(Record {
         version: 4,
-        ..record
+        ..record.clone()
     });
-    let expected = (Check::Versions, "sku A", "inventory/1@4", "counts twice");
+    let about = format!("record {}", record.id);
+    let expected = (Check::Versions, &*about, "inventory/0@4", "counts twice");
     assert_broken(&shop.audit(), &[expected]);
 }
 
 #[test]
-fn an_aggregate_in_two_partitions_is_a_fault() {
+fn an_aggregate_in_a_partition_that_is_not_its_own_is_a_fault() {
     let mut shop = Shop::open();
     shop.append(Record {
-        partition: 0,
+        partition: 1,
         ..shop.moved("A", 1)
     });
-    let expected = (Check::Versions, "sku A", "inventory/0@1", "inventory/1");
-    assert_broken(&shop.audit(), &[expected]);
+    let expected = [
+        (
+            Check::Versions,
+            "sku A",
+            "inventory/1@1",
+            "Version 3 follows version 0",
+        ),
+        (Check::Versions, "sku A", "", "belongs into inventory/0"),
+    ];
+    assert_broken(&shop.audit(), &expected);
+}
+
+/// A list from outside may name records, orders, or where a record stands.
+#[test]
+fn what_was_acknowledged_may_be_named_in_other_ways() {
+    let mut shop = Shop::open();
+    let kept = shop.append(shop.placed(2, &[("A", 1)]));
+    let place = |offset| {
+        let (topic, number) = (Topic::Orders, 0);
+        let partition = Partition { topic, number };
+        Acknowledged::Place(Place { partition, offset })
+    };
+    let given = |acknowledged| Evidence {
+        acknowledged: Ok(acknowledged),
+        ..Evidence::default()
+    };
+    let sound = given(vec![
+        Acknowledged::Id(kept.id),
+        Acknowledged::Id(order(2)),
+        place(1),
+    ]);
+    assert_broken(&shop.audit_with(&sound), &[]);
+    // A fence is no record.
+    let lost = given(vec![Acknowledged::Id(order(4)), place(0), place(2)]);
+    let about = format!("record or order {}", order(4));
+    let expected = [
+        (Check::Acknowledged, &*about, "", "0 valid records"),
+        (
+            Check::Acknowledged,
+            "the record at orders/0@0",
+            "",
+            "0 valid",
+        ),
+        (
+            Check::Acknowledged,
+            "the record at orders/0@2",
+            "",
+            "0 valid",
+        ),
+    ];
+    assert_broken(&shop.audit_with(&lost), &expected);
 }
 
 #[test]

@@ -161,6 +161,11 @@ impl Shop {
         record
     }
 
+    fn count(&self, topic: &str) -> u64 {
+        let partitions = PARTITIONS.iter().filter(|(of, _)| *of == topic);
+        partitions.count() as u64
+    }
+
     fn record(
         &self,
         topic: &'static str,
@@ -168,14 +173,18 @@ impl Shop {
         events: Value,
         movements: Value,
     ) -> Record {
-        let last = aggregate.bytes().last().unwrap_or(0);
+        let hash = aggregate
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
         Record {
             format: 1,
             id: Uuid::from_u128(0xB000_0000 + self.ids),
             epoch: self.epoch,
             version: self.versions.get(aggregate).unwrap_or(&0) + 1,
             topic,
-            partition: u16::from(last % 2),
+            partition: (hash % self.count(topic)) as u16,
             aggregate: aggregate.to_owned(),
             events,
             movements,
@@ -217,6 +226,24 @@ impl Shop {
             "at": time(self.ids as i64)});
         let id = order(number).to_string();
         self.record("orders", &id, json!([event]), units(returned, 1))
+    }
+
+    /// A user whose address has this hash.
+    pub(crate) fn registered(&self, number: u128, email_hash: &str) -> Record {
+        let id = order(number).to_string();
+        let event = json!({"type": "user-registered", "id": id, "email_hash": email_hash,
+            "role": "customer", "at": time(self.ids as i64)});
+        self.record("users", &id, json!([event]), json!([]))
+    }
+
+    pub(crate) fn became(&self, number: u128, role: &str) -> Record {
+        let event = json!({"type": "role-changed", "role": role});
+        self.record(
+            "users",
+            &order(number).to_string(),
+            json!([event]),
+            json!([]),
+        )
     }
 
     /// The last entry of a topic, to be damaged.
