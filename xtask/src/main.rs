@@ -52,6 +52,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Explore the commit protocol's model and its mutants, printing what each rule is for
+    Model {
+        /// Passed on to the model; `rule R01` prints one mutant's shortest history [default: all]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Check format, lints, the room rules and the compose file
     Check,
     /// Run any command beside such services, with the variables that the tests read
@@ -121,6 +127,7 @@ fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Test { args } => run::test(args),
         Task::Chaos { args } => run::chaos(&args),
+        Task::Model { args } => run::model(args),
         Task::Check => check::check().map(|()| ExitCode::SUCCESS),
         Task::WithServices {
             kafka_nodes,

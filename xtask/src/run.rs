@@ -80,6 +80,17 @@ pub(crate) fn chaos(args: &[OsString]) -> Result<ExitCode> {
     Ok(exit_code(status))
 }
 
+/// Runs the model of the commit protocol, and answers with its exit code. In release, for it
+/// explores millions of states.
+pub(crate) fn model(args: Vec<OsString>) -> Result<ExitCode> {
+    let all = vec![OsString::from("all")];
+    let args = if args.is_empty() { all } else { args };
+    let mut command = checkout::cargo();
+    command.args(["run", "--quiet", "--release", "-p", "model", "--"]);
+    let status = phase("exploring the model", || run_to_end(command.args(args)))?;
+    Ok(exit_code(status))
+}
+
 /// Runs any command beside services, and answers with its exit code.
 pub(crate) fn with_services(kafka_nodes: usize, command: &[OsString]) -> Result<ExitCode> {
     let [program, args @ ..] = command else {

@@ -87,6 +87,11 @@ const ROOMS: &[Room] = &[
         tests_use: &[],
     },
     Room {
+        name: "model",
+        uses: &[],
+        tests_use: &[],
+    },
+    Room {
         name: "holdfast",
         uses: &[
             "domain",

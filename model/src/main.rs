@@ -1,0 +1,160 @@
+//! THE COMMIT PROTOCOL, MODEL-CHECKED: every schedule of a few commands, recoveries and faults is
+//! tried, and every rule of the protocol is left out once to see which promise it keeps.
+//!
+//! In: the rules of the protocol ([`rules`]) and small scenarios ([`scenario`]). Out: for each
+//! scenario, that the promises hold in every state within its bounds; for each mutant, the shortest
+//! history that breaks one. The model is written from the protocol's description and shares no code
+//! with the program, so that a rule that was misread here or there shows as a difference.
+//!
+//! # What is modelled
+//! - **Nodes** that die or pause at any instruction: each command, completion and recovery is a task
+//!   on a node of its own, and one that takes no further step is a dead or paused node ([`state`]).
+//! - **Redis**: masters and replicas with the data of each epoch, scripts and replication ids; a
+//!   restart, also with an older file, a flush, a failover with lost writes, a failback, two masters
+//!   at once, a lost value ([`faults`]); the scripts themselves ([`gate`]).
+//! - **Kafka**: partitions of records and fences, produces that land later, twice or never, leaders
+//!   that go with what stood on too few replicas ([`log`], [`commit`]).
+//! - **Messages**: any call of decide, settle, rebuild or publish may be lost, repeated or late.
+//! - **Commands** of every kind, with and without keys, on two SKUs and two partitions, alone or in
+//!   one call ([`commands`]), and their steps ([`task`], [`commit`]); **recoveries** ([`recovery`]).
+//!
+//! # What is asked of every state
+//! S1 to S5, and that the system can be put in order again from there ([`promises`]).
+//!
+//! # Abstractions, each argued where it stands
+//! A reply arrives in the step in which the call runs; a fence or predecessor is read back in the
+//! step in which it lands; tails have no position, for what they find is decided by the log's order;
+//! a copy that would be a duplicate to everyone is not written. No other reduction is used.
+//!
+//! # What is not modelled
+//! Time: back-off, the wait for a sign of life before a claim and its doubling, bounds on waiting.
+//! Bytes: sizes, encodings, script errors, memory limits. Snapshots of the gate, which are folds. The
+//! cut of a batch. A claim attempted on a replica, which fails. Bounds: five commands, three epochs,
+//! two recoveries, two servers, and each scenario's own budget of faults.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod action;
+mod answer;
+mod commands;
+mod commit;
+mod explore;
+mod faults;
+mod gate;
+mod log;
+mod promises;
+mod protocol;
+mod recovery;
+mod report;
+mod rules;
+mod scenario;
+mod state;
+mod task;
+
+#[derive(Parser)]
+#[command(about = "Explores the commit protocol and its mutants")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Every scenario, then every mutant
+    All {
+        /// The larger scenarios too
+        #[arg(long)]
+        full: bool,
+    },
+    /// One mutant and its shortest history
+    Rule {
+        /// Such as R01
+        id: String,
+        /// In another scenario than its own
+        #[arg(long)]
+        scenario: Option<String>,
+    },
+    /// One scenario of the whole protocol
+    Scenario {
+        /// Its name
+        name: String,
+    },
+    /// What there is
+    List,
+}
+
+fn main() -> ExitCode {
+    let holds = match Cli::parse().what {
+        What::All { full } => Ok(report::all(full)),
+        What::Rule { id, scenario } => report::rule(&id, scenario.as_deref()),
+        What::Scenario { name } => report::scenario(&name),
+        What::List => {
+            report::list();
+            Ok(true)
+        }
+    };
+    match holds {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("model: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promises::Promise;
+    use crate::rules::ROWS;
+
+    fn broken_without(id: &str) -> Option<Promise> {
+        let row = ROWS.iter().find(|row| row.id == id).unwrap();
+        let explored = report::explore_row(row).unwrap();
+        explored.broken.map(|it| it.promise)
+    }
+
+    #[test]
+    fn the_promises_hold_in_the_smallest_scenarios() {
+        for name in ["spread", "flush", "leader", "interface"] {
+            let explored = explore::explore(&report::find(name).unwrap(), &[]);
+            assert!(explored.finished && explored.broken.is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn answering_before_the_read_back_loses_an_acknowledged_order() {
+        assert_eq!(broken_without("R01"), Some(Promise::NothingLost));
+    }
+
+    #[test]
+    fn stock_freed_when_a_cancellation_is_decided_is_oversold() {
+        assert_eq!(broken_without("R09"), Some(Promise::NeverOversold));
+    }
+
+    #[test]
+    fn settling_before_the_read_back_oversells() {
+        assert_eq!(broken_without("R12"), Some(Promise::NeverOversold));
+    }
+
+    #[test]
+    fn a_recovery_without_fences_breaks_a_promise() {
+        assert!(broken_without("R55").is_some());
+    }
+
+    #[test]
+    fn a_release_by_time_out_breaks_a_promise() {
+        assert!(broken_without("R74").is_some());
+    }
+
+    #[test]
+    fn every_row_names_a_scenario_and_its_number() {
+        for (number, row) in ROWS.iter().enumerate() {
+            assert_eq!(row.id, format!("R{:02}", number + 1));
+            assert!(report::find(row.scenario).is_ok(), "{}", row.id);
+        }
+    }
+}
