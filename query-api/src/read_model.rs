@@ -16,7 +16,7 @@ pub mod users;
 
 use std::path::Path;
 
-pub use dump::{Dump, DumpedCheckpoint, DumpedItem, DumpedOrder};
+pub use dump::{Dump, DumpedCheckpoint, DumpedItem, DumpedLedger, DumpedOrder, DumpedUser};
 pub use inventory::{Item, ItemsFilter, Movement};
 pub use migrations::history::{HistoryEntry, HistoryStep};
 pub use migrations::ledger::{LedgerActor, LedgerReason};

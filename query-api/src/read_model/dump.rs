@@ -30,6 +30,10 @@ pub struct Dump {
     pub orders: Vec<DumpedOrder>,
     /// Every item, stubs included, by SKU.
     pub items: Vec<DumpedItem>,
+    /// Every user, by id.
+    pub users: Vec<DumpedUser>,
+    /// The stock ledger, summed up by SKU.
+    pub ledger: Vec<DumpedLedger>,
 }
 
 /// A row of `checkpoints`.
@@ -67,6 +71,30 @@ pub struct DumpedItem {
     pub held: i64,
     /// Units sold.
     pub sold: i64,
+}
+
+/// A row of `users`, without what is sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpedUser {
+    /// Its id.
+    pub id: Uuid,
+    /// The keyed hash of its address.
+    pub email_hash: String,
+    /// The word of its role.
+    pub role: String,
+    /// Its version.
+    pub version: i64,
+}
+
+/// The rows of `inventory_movements` of one SKU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpedLedger {
+    /// The SKU.
+    pub sku: String,
+    /// How many there are.
+    pub entries: i64,
+    /// The sum of their quantities.
+    pub quantity: i64,
 }
 
 impl ReadModels {
@@ -110,13 +138,26 @@ where
         select("sku, supplied, held, sold FROM inventory", behind, "sku")
     };
     let items = pages(&mut transaction, items, item).await?;
+    let users = |after: Option<&DumpedUser>| {
+        let behind = after.map(|last| format!("WHERE id > x'{}'", last.id.simple()));
+        select("id, email_hash, role, version FROM users", behind, "id")
+    };
+    let users = pages(&mut transaction, users, user).await?;
+    let ledger = page(&mut transaction, LEDGER.to_owned(), ledger).await?;
     transaction.commit().await?;
     Ok(Dump {
         checkpoints,
         orders,
         items,
+        users,
+        ledger,
     })
 }
+
+/// Summed up where it stands, for there are more movements than anything else. MySQL's sums are
+/// decimals until they are told otherwise.
+const LEDGER: &str = "SELECT sku, COUNT(*), CAST(SUM(quantity) AS SIGNED) \
+     FROM inventory_movements GROUP BY sku";
 
 fn select(columns: &str, behind: Option<String>, key: &str) -> String {
     let behind = behind.unwrap_or_default();
@@ -210,5 +251,23 @@ fn item(row: &impl Cells) -> Result<DumpedItem, DatabaseError> {
         supplied: row.integer(1)?,
         held: row.integer(2)?,
         sold: row.integer(3)?,
+    })
+}
+
+fn user(row: &impl Cells) -> Result<DumpedUser, DatabaseError> {
+    Ok(DumpedUser {
+        id: Uuid::from_slice(&row.bytes(0)?)
+            .map_err(|_| DatabaseError::Unreadable("a user's id has not 16 bytes".to_owned()))?,
+        email_hash: row.text(1)?,
+        role: row.text(2)?,
+        version: row.integer(3)?,
+    })
+}
+
+fn ledger(row: &impl Cells) -> Result<DumpedLedger, DatabaseError> {
+    Ok(DumpedLedger {
+        sku: row.text(0)?,
+        entries: row.integer(1)?,
+        quantity: row.integer(2)?,
     })
 }
