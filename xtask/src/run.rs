@@ -2,10 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::checkout;
 use crate::services::install;
@@ -23,8 +23,9 @@ const PLANTED: [&str; 8] = [
     "--",
     "--quiet",
     "--exact",
-    "properties::planted_oversell_is_found_and_shrunk",
+    PLANTED_NAME,
 ];
+const PLANTED_NAME: &str = "properties::planted_oversell_is_found_and_shrunk";
 
 /// Runs `cargo test`, by default of the whole workspace, and answers with its exit code. Where
 /// everything is tested, so are the tests.
@@ -51,6 +52,7 @@ pub(crate) fn test(args: Vec<OsString>) -> Result<ExitCode> {
     }
     if args.is_empty() {
         let found = phase("finding a planted oversell", || {
+            expect_planted()?;
             run_to_end(checkout::cargo().args(PLANTED))
         })?;
         if !found.success() {
@@ -89,6 +91,21 @@ pub(crate) fn model(args: Vec<OsString>) -> Result<ExitCode> {
     command.args(["run", "--quiet", "--release", "-p", "model", "--"]);
     let status = phase("exploring the model", || run_to_end(command.args(args)))?;
     Ok(exit_code(status))
+}
+
+/// A filter that fits no test runs none and passes: were the test renamed, nobody would notice.
+fn expect_planted() -> Result<()> {
+    let mut list = checkout::cargo();
+    list.args(PLANTED).arg("--list").stderr(Stdio::inherit());
+    let listed = list.output().context("cargo cannot be started")?;
+    let line = format!("{PLANTED_NAME}: test");
+    let listed_it = String::from_utf8_lossy(&listed.stdout)
+        .lines()
+        .any(|listed| listed == line);
+    if listed.status.success() && !listed_it {
+        bail!("There is no test {PLANTED_NAME}; was it renamed? xtask/src/run.rs names it.")
+    }
+    Ok(())
 }
 
 /// Runs any command beside services, and answers with its exit code.
