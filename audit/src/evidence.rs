@@ -190,6 +190,17 @@ pub enum Thing {
     Address(String),
 }
 
+/// A thing that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateDifference {
+    /// Which one.
+    pub thing: Thing,
+    /// The newest record that the log's side comes from.
+    pub since: Option<Place>,
+    /// What was found, in a sentence.
+    pub found: String,
+}
+
 impl fmt::Display for Thing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,16 +5,13 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use crate::evidence::{GateItem, GateOrder, GateThings, Thing};
+use crate::evidence::{GateDifference, GateItem, GateOrder, GateThings, Thing};
 use crate::place::Place;
 use crate::stock::Warehouse;
 use crate::whole::Whole;
 
-/// A thing that differs, the newest record that the log's side comes from, and what was found.
-pub(crate) type Differs = (Thing, Option<Place>, String);
-
 /// The figures of all SKUs: what is not among them, the gate does not know.
-pub(crate) fn compare_items(items: &[GateItem], stock: &Warehouse<'_>) -> Vec<Differs> {
+pub(crate) fn compare_items(items: &[GateItem], stock: &Warehouse<'_>) -> Vec<GateDifference> {
     let known: BTreeSet<&str> = items.iter().map(|item| item.sku.as_str()).collect();
     let unknown = stock.skus().filter(|(_, sku)| !known.contains(sku));
     let figures = |item: &GateItem| (item.available, item.supplied);
@@ -26,7 +23,7 @@ pub(crate) fn compare_items(items: &[GateItem], stock: &Warehouse<'_>) -> Vec<Di
 }
 
 /// Everything that the gate was asked for.
-pub(crate) fn compare_things(gate: &GateThings, log: &Whole<'_>) -> Vec<Differs> {
+pub(crate) fn compare_things(gate: &GateThings, log: &Whole<'_>) -> Vec<GateDifference> {
     let items = gate.items.iter();
     let items = items.filter_map(|(sku, figures)| compare_item(sku, *figures, &log.stock));
     let orders = gate.orders.iter();
@@ -41,7 +38,11 @@ pub(crate) fn compare_things(gate: &GateThings, log: &Whole<'_>) -> Vec<Differs>
     items.chain(orders).chain(users).chain(claims).collect()
 }
 
-fn compare_item(sku: &str, gate: Option<(i64, i64)>, stock: &Warehouse<'_>) -> Option<Differs> {
+fn compare_item(
+    sku: &str,
+    gate: Option<(i64, i64)>,
+    stock: &Warehouse<'_>,
+) -> Option<GateDifference> {
     let thing = Thing::Sku(sku.to_owned());
     let number = stock.number_of(sku);
     let created = number.and_then(|number| Some((number, stock.created(number)?)));
@@ -69,15 +70,24 @@ fn compare_item(sku: &str, gate: Option<(i64, i64)>, stock: &Warehouse<'_>) -> O
             (Some(newest), found)
         }
     };
-    Some((thing, since, found))
+    Some(differs(thing, since, found))
+}
+
+fn differs(thing: Thing, since: Option<Place>, found: impl Into<String>) -> GateDifference {
+    let found = found.into();
+    GateDifference {
+        thing,
+        since,
+        found,
+    }
 }
 
 /// A gate may have forgotten an order that is over, and no other.
-fn compare_order(id: Uuid, gate: Option<&GateOrder>, log: &Whole<'_>) -> Option<Differs> {
+fn compare_order(id: Uuid, gate: Option<&GateOrder>, log: &Whole<'_>) -> Option<GateDifference> {
     let thing = Thing::Order(id);
     let Some((partition, order)) = log.order(id) else {
         let found = "The gate has it, but no record places it.";
-        return gate.map(|_| (thing, None, found.to_owned()));
+        return gate.map(|_| differs(thing, None, found));
     };
     let status = order.status();
     let found = match gate {
@@ -96,10 +106,10 @@ fn compare_order(id: Uuid, gate: Option<&GateOrder>, log: &Whole<'_>) -> Option<
         }
     };
     let since = order.cancelled.or(order.placed);
-    Some((thing, since.map(|at| at.of(partition)), found))
+    Some(differs(thing, since.map(|at| at.of(partition)), found))
 }
 
-fn compare_user(id: Uuid, gate: Option<u64>, log: &Whole<'_>) -> Option<Differs> {
+fn compare_user(id: Uuid, gate: Option<u64>, log: &Whole<'_>) -> Option<GateDifference> {
     let user = log.user(id);
     let version = user.map(|(_, user)| user.version);
     if gate == version {
@@ -111,10 +121,14 @@ fn compare_user(id: Uuid, gate: Option<u64>, log: &Whole<'_>) -> Option<Differs>
     };
     let found = format!("The gate has {}, the log {}.", named(gate), named(version));
     let since = user.and_then(|(partition, user)| Some(user.newest?.of(partition)));
-    Some((Thing::User(id), since, found))
+    Some(differs(Thing::User(id), since, found))
 }
 
-fn compare_claim(hash: &str, gate: Option<Uuid>, log: Option<(Uuid, Place)>) -> Option<Differs> {
+fn compare_claim(
+    hash: &str,
+    gate: Option<Uuid>,
+    log: Option<(Uuid, Place)>,
+) -> Option<GateDifference> {
     let owner = log.map(|(owner, _)| owner);
     if gate == owner {
         return None;
@@ -129,5 +143,5 @@ fn compare_claim(hash: &str, gate: Option<Uuid>, log: Option<(Uuid, Place)>) -> 
         named(owner)
     );
     let since = log.map(|(_, place)| place);
-    Some((Thing::Address(hash.to_owned()), since, found))
+    Some(differs(Thing::Address(hash.to_owned()), since, found))
 }

@@ -10,8 +10,13 @@ use std::time::{Duration, Instant};
 
 use audit::{Audit, Evidence, Part, Partition, Topic};
 
-const SKUS: u64 = 1_000;
-const ORDERS_PARTITIONS: u16 = 8;
+mod shop;
+
+const PARTITIONS: shop::Layout = shop::Layout {
+    users: 1,
+    orders: 8,
+    inventory: 8,
+};
 
 type Log = BTreeMap<Partition, Vec<String>>;
 
@@ -22,7 +27,7 @@ fn main() {
         given.unwrap_or(default)
     };
     let (orders, threads, runs) = (next(300_000), next(2), next(5));
-    let log = shop(orders);
+    let log = log(orders);
     let records: u128 = log.values().map(|entries| entries.len() as u128).sum();
     let before = resident_kib();
     let mut figures = vec![];
@@ -50,6 +55,18 @@ fn main() {
         let (clock, cpu) = (median(stage, 0), median(stage, 1));
         println!("  {name:<16} {clock:>9} by the clock, {cpu:>9} of CPU time");
     }
+}
+
+fn log(orders: u64) -> Log {
+    let mut log = Log::new();
+    shop::write(orders, PARTITIONS, |written| {
+        if let Some(topic) = Topic::parse(written.topic) {
+            let number = written.partition;
+            let entries = log.entry(Partition { topic, number }).or_default();
+            entries.push(written.entry);
+        }
+    });
+    log
 }
 
 /// Every thread reads some of the partitions, the largest ones dealt out first.
@@ -101,119 +118,4 @@ fn resident_kib() -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let figure = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
     figure.unwrap_or(0)
-}
-
-/// A log that grows.
-#[derive(Default)]
-struct Shop {
-    log: Log,
-    records: usize,
-}
-
-impl Shop {
-    fn append(&mut self, topic: Topic, number: u16, entry: String) {
-        let partition = Partition { topic, number };
-        self.log.entry(partition).or_default().push(entry);
-        self.records += 1;
-    }
-}
-
-fn shop(orders: u64) -> Log {
-    let mut shop = Shop::default();
-    let mut fences = vec![];
-    shop.append(Topic::Inventory, 0, entry(0, 0, "fence", "", "null"));
-    for number in 0..ORDERS_PARTITIONS {
-        shop.append(Topic::Orders, number, entry(0, 0, "fence", "", "null"));
-        fences.push(format!(r#""orders/{number}":0"#));
-    }
-    let claim = format!(
-        r#"{{"type":"claim","layout":{{"users":0,"orders":{ORDERS_PARTITIONS},"inventory":1}}}}"#
-    );
-    let opened = format!(
-        r#"{{"type":"opened","epoch":1,"fences":{{"inventory/0":0,{}}}}}"#,
-        fences.join(",")
-    );
-    shop.append(Topic::Epochs, 0, claim);
-    shop.append(Topic::Epochs, 0, opened);
-    for sku in 0..SKUS {
-        let sku = format!("S{sku:05}");
-        let events = format!(
-            r#"{{"type":"item-created","sku":"{sku}"}},{{"type":"stock-moved","sku":"{sku}","quantity":1000000}}"#
-        );
-        let movements = format!(r#"{{"sku":"{sku}","quantity":1000000}}"#);
-        let created = record(shop.records, 1, "inventory", &sku, &events, &movements);
-        shop.append(Topic::Inventory, 0, created);
-    }
-    for number in 0..orders {
-        let id = uuid::Uuid::from_u128(u128::from(number) << 64 | 0xA000).to_string();
-        let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        let partition = (hash % u64::from(ORDERS_PARTITIONS)) as u16;
-        let skus: Vec<_> = (0..1 + number % 2)
-            .map(|line| {
-                format!(
-                    "S{:05}",
-                    (number * 7 + line) % (SKUS - 1) / 2 + line * SKUS / 2
-                )
-            })
-            .collect();
-        shop.append(Topic::Orders, partition, placed(shop.records, &id, &skus));
-        if number % 10 == 0 {
-            let cancelled = cancelled(shop.records, &id, &skus);
-            shop.append(Topic::Orders, partition, cancelled);
-        }
-    }
-    shop.log
-}
-
-fn placed(number: usize, id: &str, skus: &[String]) -> String {
-    let line = |sku: &String| {
-        format!(
-            r#"{{"sku":"{sku}","name":"A product","quantity":2,"unit_price":{{"amount":1999,"currency":"EUR"}},"total":{{"amount":3998,"currency":"EUR"}}}}"#
-        )
-    };
-    let lines = skus.iter().map(line).collect::<Vec<_>>().join(",");
-    let total = 3998 * skus.len();
-    let event = format!(
-        r#"{{"type":"order-placed","id":"{id}","user_id":"{id}","lines":[{lines}],"total":{{"amount":{total},"currency":"EUR"}},"at":"2026-01-31T12:00:00.000000Z"}}"#
-    );
-    record(number, 1, "orders", id, &event, &units(skus, -2))
-}
-
-fn cancelled(number: usize, id: &str, skus: &[String]) -> String {
-    let returned = units(skus, 2);
-    let event = format!(
-        r#"{{"type":"order-cancelled","returned":[{returned}],"at":"2026-01-31T12:00:00.000000Z"}}"#
-    );
-    record(number, 2, "orders", id, &event, &returned)
-}
-
-fn units(skus: &[String], quantity: i64) -> String {
-    let one = |sku: &String| format!(r#"{{"sku":"{sku}","quantity":{quantity}}}"#);
-    skus.iter().map(one).collect::<Vec<_>>().join(",")
-}
-
-fn record(
-    number: usize,
-    version: u64,
-    kind: &str,
-    aggregate: &str,
-    events: &str,
-    movements: &str,
-) -> String {
-    let id = uuid::Uuid::from_u128(number as u128);
-    let body = format!(
-        r#"{{"events":[{events}],"movements":[{movements}],"actor":{{"type":"user","id":"{id}","role":"customer"}},"key":{{"key":"{:032x}","fingerprint":"{number:032x}"}},"correlation_id":"{id}","time":"2026-01-31T12:00:00.000000Z"}}"#,
-        number * 0x9E37_79B9
-    );
-    entry(number, version, kind, aggregate, &body)
-}
-
-fn entry(number: usize, version: u64, kind: &str, aggregate: &str, body: &str) -> String {
-    let id = uuid::Uuid::from_u128(number as u128);
-    format!(
-        r#"{{"format":"001","id":"{id}","epoch":"{:020}","version":"{version:020}","type":"{kind}","aggregate":"{aggregate}","body":{body}}}"#,
-        1
-    )
 }

@@ -1,5 +1,6 @@
 //! Settings of what looks at a system, rebuilds it, shows or measures it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -29,7 +30,27 @@ pub(crate) struct AuditArgs {
     pub kafka: KafkaArgs,
     #[command(flatten)]
     pub mysql: MysqlArgs,
-    /// Print the result as JSON.
+    /// What was acknowledged and so has to be in the log: one per line, an order's or a record's
+    /// id, a Location (/v1/orders/…), a place (orders/0@7) or a Consistency-Token.
+    #[arg(long, value_name = "FILE")]
+    pub acknowledged: Option<PathBuf>,
+    /// The servers' secrets file, with which consistency tokens are read. Default: secrets.json in
+    /// the data directory.
+    #[arg(long, env = "HOLDFAST_SECRETS_FILE", value_name = "FILE")]
+    pub secrets_file: Option<PathBuf>,
+    /// Keep watching: read on, compare again and again, print what changes. Ends on Ctrl-C or
+    /// SIGTERM, with exit code 1 if a promise was broken meanwhile.
+    #[arg(long)]
+    pub follow: bool,
+    /// Seconds between two looks. Each reads what is new in the log, but all of the read models
+    /// and of the gate.
+    #[arg(long, value_name = "SECONDS", requires = "follow", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub interval: u64,
+    /// Serve the result for Prometheus at this address, under /metrics.
+    #[arg(long, value_name = "ADDRESS", requires = "follow")]
+    pub metrics: Option<SocketAddr>,
+    /// Print the result as JSON; with --follow, a line at each change.
     #[arg(long)]
     pub json: bool,
 }

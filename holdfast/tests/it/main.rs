@@ -5,6 +5,7 @@
 mod broker;
 mod flow;
 mod harness;
+mod planted;
 mod projecting;
 mod properties;
 mod readiness;

@@ -18,7 +18,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 pub(crate) use buyers::{buy, customers};
 pub(crate) use client::{Answer, Api, Client, fresh_key};
-pub(crate) use process::{Ended, Node, holdfast, run, run_with};
+pub(crate) use process::{Ended, Node, holdfast, run, run_with, signal};
 pub(crate) use servers::{Server, alone};
 pub(crate) use services::Services;
 pub(crate) use system::{PASSWORD, System};

@@ -145,6 +145,24 @@ impl Server {
         assert!(!answer.starts_with('-'), "{answer}");
     }
 
+    /// What a command of Redis answers, where that is one string.
+    pub(crate) fn ask(&self, words: &[&str]) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let mut call = format!("*{}\r\n", words.len());
+        for word in words {
+            call.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        stream.write_all(call.as_bytes()).unwrap();
+        let (mut reader, mut answer) = (BufReader::new(stream), String::new());
+        reader.read_line(&mut answer).unwrap();
+        assert!(!answer.starts_with('-'), "{answer}");
+        if answer.starts_with('$') {
+            answer.clear();
+            reader.read_line(&mut answer).unwrap();
+        }
+        answer.trim_end().to_owned()
+    }
+
     async fn accepts(&self) {
         eventually("the server accepts connections", async || {
             TcpStream::connect(("127.0.0.1", self.port)).ok()

@@ -1,0 +1,211 @@
+//! Reading the log for the audit: partitions side by side, each folded where it is read.
+//!
+//! A reader has a thread of its own for fetching and one for folding, with a bounded channel
+//! between them, so that what is in memory is the fold and a few batches.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use audit::{Audit, Horizon, Part};
+use event_log::{EventLog, Extent, LogError, Tail};
+use indicatif::{ProgressBar, ProgressStyle};
+use record::{Partition, Position};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+/// How long the log may show nothing although it has more. A log that was shortened under its
+/// reader answers with silence (field report R07).
+const SHOWN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What exists of every partition.
+type Extents = BTreeMap<Partition, Extent>;
+
+/// A log and the audit that reads it, up to the ends of the last time.
+pub(super) struct Reader {
+    log: Arc<dyn EventLog>,
+    pub(super) audit: Audit,
+    horizon: Extents,
+}
+
+/// What a reader has to read of a partition.
+struct Stretch {
+    partition: Partition,
+    from: u64,
+    end: u64,
+}
+
+impl Reader {
+    pub(super) fn new(log: Arc<dyn EventLog>) -> Self {
+        let (audit, horizon) = (Audit::new(), Extents::new());
+        Self {
+            log,
+            audit,
+            horizon,
+        }
+    }
+
+    /// Reads every partition up to its end.
+    ///
+    /// # Errors
+    /// When the log does not answer, or has less than it had.
+    pub(super) async fn catch_up(&mut self) -> Result<()> {
+        let first = self.ends().await?;
+        let ends = self.ends().await?;
+        self.read(&ends).await?;
+        self.horizon = first;
+        Ok(())
+    }
+
+    /// See [`Horizon`].
+    pub(super) fn horizon(&self) -> Horizon {
+        let ends = self.horizon.iter();
+        let ends = ends.filter_map(|(partition, extent)| Some((named(*partition)?, extent.end)));
+        Horizon(
+            ends.filter(|(of, _)| of.topic != audit::Topic::Epochs)
+                .collect(),
+        )
+    }
+
+    /// How many entries the log has that were not read.
+    ///
+    /// # Errors
+    /// When the log does not answer.
+    pub(super) async fn lag(&self) -> Result<u64> {
+        let ends = self.ends().await?;
+        let behind = ends.iter().filter_map(|(partition, extent)| {
+            let read = self.audit.next_offset(named(*partition)?);
+            Some(extent.end.saturating_sub(read))
+        });
+        Ok(behind.sum())
+    }
+
+    /// Epochs are asked first: an epoch that opened has its fences before every later end.
+    async fn ends(&self) -> Result<Extents> {
+        let partitions = self.log.layout().partitions_of_record();
+        let mut extents = Extents::new();
+        for partition in [Partition::EPOCHS].into_iter().chain(partitions) {
+            extents.insert(partition, self.log.extent(partition).await?);
+        }
+        Ok(extents)
+    }
+
+    async fn read(&mut self, ends: &Extents) -> Result<()> {
+        let shares = self.shares(ends)?;
+        let unread = shares
+            .iter()
+            .flatten()
+            .map(|stretch| stretch.end - stretch.from);
+        let bar = progress(unread.sum())?;
+        let mut readers = tokio::task::JoinSet::new();
+        for share in shares {
+            let positions = share.iter().map(|stretch| Position {
+                partition: stretch.partition,
+                offset: stretch.from,
+            });
+            let tail = self.log.tail(positions.collect()).await?;
+            let mut parts = BTreeMap::new();
+            for stretch in share {
+                if let Some(named) = named(stretch.partition) {
+                    let part = self.audit.take_part(named);
+                    parts.insert(stretch.partition, (stretch.end, part));
+                }
+            }
+            let (handle, bar) = (Handle::current(), bar.clone());
+            readers.spawn_blocking(move || fold(&handle, tail, parts, &bar));
+        }
+        while let Some(read) = readers.join_next().await {
+            for part in read?? {
+                self.audit.join(part);
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// What is not read yet, dealt out to as many readers as there are processors: the longest
+    /// stretches first, each to whom has least.
+    fn shares(&self, ends: &Extents) -> Result<Vec<Vec<Stretch>>> {
+        let mut stretches = vec![];
+        for (partition, extent) in ends {
+            let read = named(*partition).map_or(0, |named| self.audit.next_offset(named));
+            if read > extent.end {
+                return Err(LogError::Shortened {
+                    partition: *partition,
+                    wanted: read,
+                    start: extent.start,
+                    end: extent.end,
+                }
+                .into());
+            }
+            let from = if read == 0 { extent.start } else { read };
+            if from < extent.end {
+                stretches.push(Stretch {
+                    partition: *partition,
+                    from,
+                    end: extent.end,
+                });
+            }
+        }
+        stretches.sort_by_key(|stretch| Reverse(stretch.end - stretch.from));
+        let readers = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut shares: Vec<(u64, Vec<Stretch>)> = vec![];
+        for stretch in stretches {
+            let length = stretch.end - stretch.from;
+            if shares.len() < readers {
+                shares.push((length, vec![stretch]));
+            } else if let Some((sum, share)) = shares.iter_mut().min_by_key(|(sum, _)| *sum) {
+                *sum += length;
+                share.push(stretch);
+            }
+        }
+        Ok(shares.into_iter().map(|(_, share)| share).collect())
+    }
+}
+
+/// Folds what a tail shows until every partition is at its end.
+fn fold(
+    handle: &Handle,
+    mut tail: Tail,
+    mut parts: BTreeMap<Partition, (u64, Part)>,
+    bar: &ProgressBar,
+) -> Result<Vec<Part>> {
+    let mut done = vec![];
+    while !parts.is_empty() {
+        let next = handle.block_on(async { timeout(SHOWN_WITHIN, tail.next()).await });
+        let batch = next.context("the log has more, but shows nothing")??;
+        let Some((end, part)) = parts.get_mut(&batch.partition) else {
+            continue;
+        };
+        for raw in batch.records.iter().filter(|raw| raw.offset < *end) {
+            part.take_in(raw.offset, &raw.payload);
+        }
+        bar.inc(batch.records.len() as u64);
+        let last = batch.records.last();
+        if last.is_some_and(|raw| raw.offset + 1 >= *end)
+            && let Some((_, mut part)) = parts.remove(&batch.partition)
+        {
+            part.sort();
+            done.push(part);
+        }
+    }
+    Ok(done)
+}
+
+fn named(partition: Partition) -> Option<audit::Partition> {
+    Some(audit::Partition {
+        topic: audit::Topic::parse(partition.topic.as_str())?,
+        number: partition.number,
+    })
+}
+
+/// Shown on a terminal only.
+fn progress(records: u64) -> Result<ProgressBar> {
+    let bar = ProgressBar::new(records);
+    bar.set_style(ProgressStyle::with_template(
+        "auditing {bar:40} {human_pos}/{human_len} records, {per_sec}, {eta} left",
+    )?);
+    Ok(bar)
+}
