@@ -6,6 +6,7 @@ use std::process::Stdio;
 use event_log::kafka::{KafkaLog, KafkaSettings, Replication};
 use event_log::sqlite::{SqliteLog, SqliteSettings};
 use event_log::{Entry, EventLog};
+use futures::future::join_all;
 use migrations::Database;
 use record::{Partition, RecordId, Topic};
 use serde_json::{Value, json};
@@ -13,7 +14,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::harness::{Server, Services, System, eventually, holdfast, in_time, run_with, signal};
+use crate::harness::{
+    Server, Services, System, buy, customers, eventually, holdfast, in_time, run_with, signal,
+};
 
 /// The command that audits everything that a system has.
 fn audit(system: &System) -> Command {
@@ -343,6 +346,38 @@ async fn an_acknowledged_order_that_is_missing_is_found() {
     let refused = run_with(with_list(), "").await;
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert!(refused.stderr.contains("line 2 of"), "{refused:?}");
+}
+
+/// Orders and cancellations go on while it looks: what is under way is no difference.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_shop_is_never_called_broken() {
+    let system = System::distributed().await;
+    let (admin, customers) = (system.admin().await, customers(&system).await);
+    for sku in ["LAMP", "DESK"] {
+        admin.stock(sku, 40).await;
+    }
+    let shopping = async {
+        for _ in 0..12 {
+            let placed = buy(&customers, 20, "LAMP").placed().await;
+            let again = buy(&customers, 5, "DESK");
+            join_all(placed.iter().map(|order| admin.cancel(order))).await;
+            again.placed().await;
+        }
+    };
+    let mut shopping = std::pin::pin!(shopping);
+    let mut audits = 0;
+    loop {
+        let looking = run_with(audit(&system), "");
+        tokio::select! {
+            audited = looking => {
+                audited.succeeded();
+                audits += 1;
+            }
+            () = &mut shopping => break,
+        }
+    }
+    assert!(audits > 0, "nothing was audited meanwhile");
+    system.agrees().await;
 }
 
 /// `audit --follow`, line by line.
