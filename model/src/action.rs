@@ -221,7 +221,7 @@ impl fmt::Display for Action {
             Self::Before { task } => {
                 write!(
                     f,
-                    "{} appends a predecessor again and reads it back",
+                    "{} puts a predecessor into the log and reads it back",
                     node(task)
                 )
             }

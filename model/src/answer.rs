@@ -19,7 +19,10 @@ impl Protocol {
                 for other in 0..self.attempts() {
                     let begun = state.tasks[other].step != Step::Idle;
                     let same_key = self.key(other) == self.key(task);
-                    if begun && same_key && state.tasks[other].epoch <= epoch {
+                    if begun
+                        && same_key
+                        && (state.tasks[other].epoch <= epoch || self.scenario.strict_refusals)
+                    {
                         state.denied |= bit(other);
                     }
                 }

@@ -84,6 +84,13 @@ impl Protocol {
         if !self.keeps(Rule::WaiterBeforeDecide) && !it.is(Task::LATE) {
             state.tasks[task].from = state.log[partition].len;
         }
+        if !self.keeps(Rule::StartIsFixedBeforeDecide) {
+            let slot = self.slot(it.epoch);
+            let kept = Self::masters(state).map(|at| state.servers[at].data[slot].position);
+            let start = kept.map(|kept| kept[partition]).max().unwrap_or(0);
+            state.tasks[task].start = start.max(it.start);
+            state.tasks[task].from = state.tasks[task].start;
+        }
         if self.append_copy(state, partition, self.entry(&it)) {
             state.tasks[task].from = state.tasks[task].start;
         }

@@ -178,7 +178,7 @@ impl Protocol {
     }
 
     /// What a rebuild writes, from a fold: everything but what pruning leaves out.
-    pub(crate) fn gate_of(&self, book: &Book) -> Data {
+    pub(crate) fn gate_of(&self, book: &Book, highest_counts: bool) -> Data {
         let mut data = Data::default();
         for sku in 0..SKUS {
             if book.exists[sku] {
@@ -194,7 +194,7 @@ impl Protocol {
         data.snapshot = book.snapshot;
         for attempt in 0..self.attempts() {
             if book.is_valid(attempt) && self.scenario.commands[attempt].key.is_some() {
-                self.enter_rebuilt(&mut data, book, attempt);
+                self.enter_rebuilt(&mut data, book, attempt, highest_counts);
             }
         }
         if let Some(owner) = crate::state::bits(book.owners).last() {
@@ -207,10 +207,10 @@ impl Protocol {
     }
 
     /// Of several valid records of one key, the one of the highest epoch counts.
-    fn enter_rebuilt(&self, data: &mut Data, book: &Book, attempt: usize) {
+    fn enter_rebuilt(&self, data: &mut Data, book: &Book, attempt: usize, highest: bool) {
         let key = self.key(attempt);
         if let Found::Record { attempt: other, .. } = data.found(key)
-            && book.epoch[other] > book.epoch[attempt]
+            && (book.epoch[other] > book.epoch[attempt] || !highest)
         {
             return;
         }

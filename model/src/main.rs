@@ -27,7 +27,7 @@
 //! a copy that would be a duplicate to everyone is not written. No other reduction is used.
 //!
 //! # What is not modelled
-//! Time: back-off, the wait for a sign of life before a claim and its doubling, bounds on waiting.
+//! Time, but for claims: back-off, bounds on waiting.
 //! Bytes: sizes, encodings, script errors, memory limits. Snapshots of the gate, which are folds. The
 //! cut of a batch. A claim attempted on a replica, which fails. Bounds: five commands, three epochs,
 //! two recoveries, two servers, and each scenario's own budget of faults.
@@ -38,11 +38,13 @@ use clap::{Parser, Subcommand};
 
 mod action;
 mod answer;
+mod claims;
 mod commands;
 mod commit;
 mod explore;
 mod faults;
 mod gate;
+mod history;
 mod log;
 mod promises;
 mod protocol;
@@ -75,6 +77,9 @@ enum What {
         /// In another scenario than its own
         #[arg(long)]
         scenario: Option<String>,
+        /// The shortest history that breaks this promise, such as S1
+        #[arg(long)]
+        promise: Option<String>,
     },
     /// One scenario of the whole protocol
     Scenario {
@@ -88,7 +93,11 @@ enum What {
 fn main() -> ExitCode {
     let holds = match Cli::parse().what {
         What::All { full } => Ok(report::all(full)),
-        What::Rule { id, scenario } => report::rule(&id, scenario.as_deref()),
+        What::Rule {
+            id,
+            scenario,
+            promise,
+        } => report::rule(&id, scenario.as_deref(), promise.as_deref()),
         What::Scenario { name } => report::scenario(&name),
         What::List => {
             report::list();

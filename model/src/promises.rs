@@ -34,6 +34,19 @@ pub(crate) enum Promise {
     ReadersAgree = 128,
 }
 
+impl Promise {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::NeverOversold,
+        Self::NothingLost,
+        Self::Once,
+        Self::NothingLeaks,
+        Self::NoFalseNo,
+        Self::Terms,
+        Self::OneOwner,
+        Self::ReadersAgree,
+    ];
+}
+
 impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -53,54 +66,82 @@ impl Protocol {
     /// The first promise that a state breaks, and how.
     pub(crate) fn broken(&self, state: &State) -> Option<(Promise, &'static str)> {
         let book = self.fold(state, &Reading::TRUE);
-        let flagged = |promise: Promise| state.broken & promise as u8 != 0;
+        self.broken_answer(state, &book)
+            .into_iter()
+            .chain(self.broken_log(state, &book))
+            .find(|(promise, _)| self.asks(*promise))
+            .or_else(|| self.broken_order(state, &book))
+    }
+
+    fn asks(&self, promise: Promise) -> bool {
+        self.asked & promise as u8 != 0
+    }
+
+    /// Promises about the log alone.
+    fn broken_log(&self, state: &State, book: &Book) -> Vec<(Promise, &'static str)> {
+        let mut broken = Vec::new();
         if (0..SKUS).any(|sku| book.supplied[sku] < book.held[sku]) {
-            return Some((
+            broken.push((
                 Promise::NeverOversold,
                 "the valid log holds more than was supplied",
             ));
         }
-        if self.is_lost(state, &book) {
-            return Some((
+        if self.is_twice(book) {
+            broken.push((Promise::Once, "one command took effect twice"));
+        }
+        if book.owners.count_ones() > 1 {
+            broken.push((Promise::OneOwner, "an e-mail address has two owners"));
+        }
+        if self.scenario.terms && self.terms_broken(book) {
+            broken.push((
+                Promise::Terms,
+                "an order rests on terms that are not in force",
+            ));
+        }
+        if !self.keeps(Rule::CheckpointsHoldFences) && self.readers_differ(state, book) {
+            broken.push((
+                Promise::ReadersAgree,
+                "a reader took a void record as valid",
+            ));
+        }
+        broken
+    }
+
+    /// Promises about what clients were told.
+    fn broken_answer(&self, state: &State, book: &Book) -> Vec<(Promise, &'static str)> {
+        let mut broken = Vec::new();
+        let flagged = |promise: Promise| state.broken & promise as u8 != 0;
+        if self.is_lost(state, book) {
+            broken.push((
                 Promise::NothingLost,
                 "a 2xx was given for what is not valid in the log",
             ));
         }
         if flagged(Promise::NothingLost) {
-            return Some((
+            broken.push((
                 Promise::NothingLost,
                 "a yes rests on what is not in the log",
             ));
         }
-        if self.is_twice(&book) {
-            return Some((Promise::Once, "one command took effect twice"));
-        }
         if bits(state.denied).any(|attempt| book.is_valid(attempt)) {
-            return Some((
+            broken.push((
                 Promise::NoFalseNo,
                 "a client was told no of what took effect",
             ));
         }
         if flagged(Promise::NoFalseNo) {
-            return Some((Promise::NoFalseNo, "a refusal states what is not so"));
+            broken.push((Promise::NoFalseNo, "a refusal states what is not so"));
         }
-        if book.owners.count_ones() > 1 {
-            return Some((Promise::OneOwner, "an e-mail address has two owners"));
-        }
-        if self.scenario.terms && self.terms_broken(&book) {
-            return Some((
-                Promise::Terms,
-                "an order rests on terms that are not in force",
-            ));
-        }
-        if !self.keeps(Rule::CheckpointsHoldFences) && self.readers_differ(state, &book) {
-            return Some((
-                Promise::ReadersAgree,
-                "a reader took a void record as valid",
-            ));
+        broken
+    }
+
+    /// Whether the system can be put in order again.
+    fn broken_order(&self, state: &State, book: &Book) -> Option<(Promise, &'static str)> {
+        if !self.asks(Promise::NothingLeaks) {
+            return None;
         }
         Self::masters(state)
-            .find_map(|server| self.in_order_again(state, server, &book).err())
+            .find_map(|server| self.in_order_again(state, server, book).err())
             .map(|why| (Promise::NothingLeaks, why))
     }
 
@@ -171,7 +212,7 @@ impl Protocol {
         if self.scenario.prunes {
             self.prune(&mut data);
         }
-        self.is_same(&data, &self.gate_of(&book))
+        self.is_same(&data, &self.gate_of(&book, true))
     }
 
     /// One recovery, with nobody else about.
@@ -184,7 +225,7 @@ impl Protocol {
         let built = self
             .rebuilt(state, &recovery)
             .ok_or("a recovery cannot read the log")?;
-        self.is_same(&built, &self.gate_of(book))
+        self.is_same(&built, &self.gate_of(book, true))
     }
 
     fn completes(&self, state: &mut State, server: usize) -> Result<(), &'static str> {

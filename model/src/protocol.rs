@@ -3,6 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::action::Action;
+use crate::promises::Promise;
 use crate::rules::Rule;
 use crate::scenario::Scenario;
 use crate::state::{Entry, PARTITIONS, Role, Server, State, bit, small};
@@ -12,12 +13,24 @@ pub(crate) struct Protocol {
     pub(crate) scenario: Scenario,
     /// As bits, by [`Rule`].
     left_out: u128,
+    /// The promises that are asked, as bits, by [`Promise`].
+    pub(crate) asked: u8,
 }
 
 impl Protocol {
     pub(crate) fn new(scenario: Scenario, without: &[Rule]) -> Self {
         let left_out = without.iter().map(|rule| 1 << *rule as u32).sum();
-        Self { scenario, left_out }
+        Self {
+            scenario,
+            left_out,
+            asked: u8::MAX,
+        }
+    }
+
+    /// The same, but only these promises count.
+    pub(crate) fn asking(self, promises: &[Promise]) -> Self {
+        let asked = promises.iter().map(|promise| *promise as u8).sum();
+        Self { asked, ..self }
     }
 
     pub(crate) fn keeps(&self, rule: Rule) -> bool {
@@ -52,7 +65,7 @@ impl Protocol {
             state.log[partition].safe = state.log[partition].len;
         }
         state.text[1] = 1;
-        let mut data = self.gate_of(&self.genesis());
+        let mut data = self.gate_of(&self.genesis(), true);
         data.marker = 1;
         let master = &mut state.servers[0];
         *master = Server {

@@ -235,6 +235,14 @@ impl Protocol {
             return false;
         }
         state.faults.fence -= 1;
+        if !self.keeps(Rule::FencesAreReadBack) {
+            let known = self.known_partitions(recovery);
+            let it = &mut state.recoveries[recovery];
+            it.fenced |= bit(partition);
+            if it.fenced == known {
+                it.phase = Phase::Clear;
+            }
+        }
         true
     }
 
@@ -328,7 +336,8 @@ impl Protocol {
         };
         let book = self.fold(state, &reading);
         let stopped = book.gap && self.keeps(Rule::FoldsStopAtGaps);
-        (!stopped).then(|| self.gate_of(&book))
+        let highest = self.keeps(Rule::HighestEpochOfKeyCounts);
+        (!stopped).then(|| self.gate_of(&book, highest))
     }
 
     pub(crate) fn rebuild(
@@ -441,6 +450,9 @@ impl Protocol {
         let pointer = &mut state.servers[server].pointer;
         if *pointer < epoch || !self.keeps(Rule::PublishesOnlyIfLower) {
             *pointer = epoch;
+            if self.scenario.strict_refusals && self.keeps(Rule::PublishClosesLower) {
+                self.delete_lower(state, recovery, server);
+            }
         }
     }
 

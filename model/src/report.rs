@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result};
 
 use crate::commands::name;
-use crate::explore::{Broken, Explored, explore};
+use crate::explore::{Broken, Explored, explore, explore_asking};
+use crate::promises::Promise;
 use crate::rules::{ROWS, Row, Rule};
 use crate::scenario::{self, Scenario};
-use crate::state::{Answer, State, Step};
 
 pub(crate) fn find(name: &str) -> Result<Scenario> {
     scenario::all()
@@ -41,13 +41,17 @@ pub(crate) fn scenario(name: &str) -> Result<bool> {
     Ok(explored.broken.is_none() && explored.finished)
 }
 
-pub(crate) fn rule(id: &str, elsewhere: Option<&str>) -> Result<bool> {
+pub(crate) fn rule(id: &str, elsewhere: Option<&str>, promise: Option<&str>) -> Result<bool> {
     let row = ROWS
         .iter()
         .find(|row| row.id.eq_ignore_ascii_case(id))
         .with_context(|| format!("There is no rule {id}: see `list`."))?;
     let scenario = find(elsewhere.unwrap_or(row.scenario))?;
-    let explored = explore(&scenario, &without(row));
+    let promises = match promise {
+        None => Promise::ALL.to_vec(),
+        Some(name) => vec![find_promise(name)?],
+    };
+    let explored = explore_asking(&scenario, &without(row), &promises);
     print_row(row, &explored);
     if let Some(broken) = &explored.broken {
         print_history(&scenario, broken);
@@ -55,10 +59,34 @@ pub(crate) fn rule(id: &str, elsewhere: Option<&str>) -> Result<bool> {
     Ok(explored.broken.is_some() || row.not_shown.is_some())
 }
 
-/// Explores the mutant of a row.
-pub(crate) fn explore_row(row: &Row) -> Result<Explored> {
-    Ok(explore(&find(row.scenario)?, &without(row)))
+fn find_promise(name: &str) -> Result<Promise> {
+    Promise::ALL
+        .into_iter()
+        .find(|it| it.to_string().eq_ignore_ascii_case(name))
+        .with_context(|| format!("There is no promise {name}."))
 }
+
+/// Explores the mutant of a row. Where the first thing to break is that the system can be put in
+/// order again (S4), it also looks for what clients would see of it.
+pub(crate) fn explore_row(row: &Row) -> Result<Explored> {
+    let scenario = find(row.scenario)?;
+    let mut explored = explore(&scenario, &without(row));
+    if let Some(broken) = &mut explored.broken
+        && broken.promise == Promise::NothingLeaks
+    {
+        let further = explore_asking(&scenario, &without(row), &SEEN_BY_CLIENTS);
+        explored.states += further.states;
+        broken.then = further.broken.map(|it| (it.promise, it.history.len()));
+    }
+    Ok(explored)
+}
+
+const SEEN_BY_CLIENTS: [Promise; 4] = [
+    Promise::NeverOversold,
+    Promise::NothingLost,
+    Promise::Once,
+    Promise::NoFalseNo,
+];
 
 fn without(row: &Row) -> Vec<Rule> {
     let mut without = vec![row.rule];
@@ -80,15 +108,19 @@ pub(crate) fn all(full: bool) -> bool {
     let mut right = explored.iter().all(|it| it.broken.is_none() && it.finished);
     println!();
     println!(
-        "{:<4} {:<22} {:>10} {:>5}  {:<9} rule left out",
+        "{:<4} {:<22} {:>10} {:>5}  {:<12} rule left out",
         "rule", "scenario", "states", "steps", "broken"
     );
+    let rows: Vec<&Row> = ROWS
+        .iter()
+        .filter(|row| scenarios.iter().any(|it| it.name == row.scenario))
+        .collect();
     let explored = two_at_a_time(
-        ROWS,
+        &rows,
         |row| explore_row(row).expect("every row names a scenario"),
-        print_row,
+        |row, explored| print_row(row, explored),
     );
-    for (row, explored) in ROWS.iter().zip(&explored) {
+    for (row, explored) in rows.iter().zip(&explored) {
         right &= explored.broken.is_some() != row.not_shown.is_some();
     }
     right
@@ -144,12 +176,18 @@ fn print_scenario(scenario: &Scenario, explored: &Explored) {
 
 fn print_row(row: &Row, explored: &Explored) {
     let (promise, steps) = match &explored.broken {
-        Some(broken) => (broken.promise.to_string(), broken.history.len().to_string()),
+        Some(broken) => {
+            let mut promises = broken.promise.to_string();
+            if let Some((then, steps)) = broken.then {
+                let _ = write!(promises, ", {then} in {steps}");
+            }
+            (promises, broken.history.len().to_string())
+        }
         None if row.not_shown.is_some() => ("not shown".to_owned(), String::new()),
         None => ("NOTHING".to_owned(), String::new()),
     };
     println!(
-        "{:<4} {:<22} {:>10} {:>5}  {promise:<9} {}",
+        "{:<4} {:<22} {:>10} {:>5}  {promise:<12} {}",
         row.id, row.scenario, explored.states, steps, row.text
     );
     if let Some(why) = row.not_shown {
@@ -163,51 +201,12 @@ fn print_history(scenario: &Scenario, broken: &Broken) {
         println!("      {}: {command}", name(attempt));
     }
     println!();
-    let mut before = broken.first;
-    for (number, (action, after)) in broken.history.iter().enumerate() {
-        println!("{:>4}. {action}{}", number + 1, outcome(&before, after));
-        before = *after;
+    for (number, step) in broken.history.iter().enumerate() {
+        println!("{:>4}. {step}", number + 1);
     }
     println!("      → {}: {}", broken.promise, broken.how);
     println!();
-    for (index, partition) in before.log.iter().enumerate().take(scenario.partitions) {
-        let mut line = String::new();
-        for entry in partition.entries() {
-            if entry.is_fence() {
-                let _ = write!(line, " |{}|", entry.epoch);
-            } else {
-                let (by, version) = (name(entry.attempt()), entry.aggregate_version());
-                let _ = write!(line, " {by}(epoch {}, version {version})", entry.epoch);
-            }
-        }
-        println!("      partition {index}:{line}");
+    for line in &broken.log {
+        println!("      {line}");
     }
-}
-
-/// What a step changed, as far as clients and nodes see it.
-fn outcome(before: &State, after: &State) -> String {
-    let mut text = String::new();
-    for (task, (was, is)) in before.tasks.iter().zip(&after.tasks).enumerate() {
-        if was.answer != is.answer && task < crate::state::ATTEMPTS {
-            let answer = match is.answer {
-                Answer::Yes => "2xx",
-                Answer::No => "refused",
-                Answer::Unavailable => "unavailable: nothing changed",
-                Answer::Unknown => "outcome unknown",
-                Answer::None => "nothing",
-            };
-            let _ = write!(text, "; {} is answered {answer}", name(task));
-        } else if was.step == Step::Decide && is.step != was.step && is.record != 0 {
-            let (of, version) = (name(usize::from(is.record) - 1), is.version & 0x0f);
-            let _ = write!(text, ": the record of {of}, version {version}");
-        }
-    }
-    for (was, is) in before.recoveries.iter().zip(&after.recoveries) {
-        if was.epoch != is.epoch {
-            let _ = write!(text, ": epoch {}", is.epoch);
-        } else if was.phase != is.phase && is.phase == crate::state::Phase::Done {
-            text.push_str(": done or stopped");
-        }
-    }
-    text
 }

@@ -1,5 +1,6 @@
 //! The scenarios: which commands, which faults, how often. Each is explored exhaustively.
 
+use crate::claims::Signs;
 use crate::commands::Command;
 use crate::state::{Faults, SKUS};
 
@@ -35,6 +36,10 @@ pub(crate) struct Scenario {
     pub(crate) positions: bool,
     /// The recovery by a node that knows only the last partition.
     pub(crate) old_node: Option<usize>,
+    /// It is about claims and time alone.
+    pub(crate) claims: Option<Signs>,
+    /// A refusal must be true of attempts in later epochs, too, which is more than S5 says.
+    pub(crate) strict_refusals: bool,
     /// Only with `--full`.
     pub(crate) full: bool,
 }
@@ -79,6 +84,8 @@ fn scenario(name: &'static str, text: &'static str, commands: Vec<Command>) -> S
         spreads: false,
         positions: false,
         old_node: None,
+        claims: None,
+        strict_refusals: false,
         full: false,
     }
 }

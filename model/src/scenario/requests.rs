@@ -181,14 +181,13 @@ pub(super) fn keys() -> Vec<Scenario> {
             stock: [Some(0), None],
             faults: Faults {
                 generation: 3,
-                call: 1,
                 ..NO_FAULTS
             },
             recoveries: 0,
             ..scenario(
                 "generations",
-                "an order that is paused and two retries, supply that comes too late, a call that \
-                 times out, three generations",
+                "an order that is paused and two retries, supply that comes too late, three \
+                 generations",
                 vec![
                     order(0, 1).key(0),
                     order(0, 1).key(0),

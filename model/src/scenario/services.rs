@@ -1,6 +1,7 @@
 //! Scenarios about what Redis, Kafka and recoveries do.
 
 use super::{NO_FAULTS, PLANNED, Scenario, scenario};
+use crate::claims::Signs;
 use crate::commands::{After, Kind, cancel, kind, order, supply};
 use crate::state::Faults;
 
@@ -183,6 +184,28 @@ pub(super) fn rest() -> Vec<Scenario> {
             )
         },
         Scenario {
+            positions: true,
+            completes: true,
+            faults: PLANNED,
+            ..scenario(
+                "late-start",
+                "an order that another node completes, tails that start late, an epoch change",
+                vec![order(0, 1), order(0, 1)],
+            )
+        },
+        Scenario {
+            faults: Faults {
+                fence: 1,
+                produce: 1,
+                ..PLANNED
+            },
+            ..scenario(
+                "fences",
+                "an order and its retry, a fence and a record that land late or twice, an epoch change",
+                vec![order(0, 1).key(0), order(0, 1).key(0)],
+            )
+        },
+        Scenario {
             faults: Faults {
                 produce: 2,
                 leader: 1,
@@ -197,7 +220,12 @@ pub(super) fn rest() -> Vec<Scenario> {
         Scenario {
             prunes: true,
             stock: [Some(2), None],
-            faults: Faults { call: 1, ..PLANNED },
+            recoveries: 2,
+            faults: Faults {
+                call: 1,
+                planned: 2,
+                ..NO_FAULTS
+            },
             ..scenario(
                 "prune",
                 "an order, its cancellation, the same key again after it was pruned",
@@ -219,6 +247,104 @@ pub(super) fn rest() -> Vec<Scenario> {
                     kind(Kind::Discontinue { sku: 0 }),
                     kind(Kind::Create { sku: 0 }),
                 ],
+            )
+        },
+        Scenario {
+            claims: Some(Signs::MayBeLost),
+            ..scenario(
+                "duel",
+                "two sides of a split that claim in turn, signs of life that get lost",
+                Vec::new(),
+            )
+        },
+        Scenario {
+            claims: Some(Signs::Arrive),
+            ..scenario(
+                "signs",
+                "two sides of a split, signs of life that arrive",
+                Vec::new(),
+            )
+        },
+        Scenario {
+            strict_refusals: true,
+            recoveries: 2,
+            full: true,
+            faults: Faults {
+                planned: 2,
+                ..NO_FAULTS
+            },
+            ..scenario(
+                "strict",
+                "an order, its retry and another one, two epoch changes at once, S5 of later epochs too, \
+                 publish also deletes lower epochs",
+                vec![order(0, 1).key(0), order(0, 1).key(0), order(0, 1)],
+            )
+        },
+        Scenario {
+            completes: true,
+            recoveries: 2,
+            full: true,
+            has_replica: true,
+            faults: Faults {
+                replicate: 1,
+                split: 1,
+                call: 1,
+                ..NO_FAULTS
+            },
+            ..scenario(
+                "split-wide",
+                "an order, its retry and another one, two masters, two recoveries, a call that times out",
+                vec![order(0, 1).key(0), order(0, 1).key(0), order(0, 1).key(2)],
+            )
+        },
+        Scenario {
+            recoveries: 2,
+            full: true,
+            has_replica: true,
+            faults: Faults {
+                replicate: 2,
+                promote: 1,
+                restart: 1,
+                produce: 1,
+                ..NO_FAULTS
+            },
+            ..scenario(
+                "failover-wide",
+                "an order, its cancellation and another order, a restart and a failover, two recoveries",
+                vec![order(0, 1).key(0), cancel(0), order(0, 1)],
+            )
+        },
+        Scenario {
+            recoveries: 2,
+            full: true,
+            partitions: 2,
+            spreads: true,
+            faults: Faults {
+                planned: 2,
+                produce: 1,
+                ..NO_FAULTS
+            },
+            ..scenario(
+                "spread-wide",
+                "an order, its cancellation, another order, on two partitions, two epoch changes, a \
+                 produce that times out",
+                vec![order(0, 1), cancel(0), order(0, 1)],
+            )
+        },
+        Scenario {
+            recoveries: 2,
+            full: true,
+            completes: true,
+            faults: Faults {
+                planned: 2,
+                call: 1,
+                settle: 1,
+                ..NO_FAULTS
+            },
+            ..scenario(
+                "retry-wide",
+                "an order and its retry, completion, two epoch changes, calls that time out",
+                vec![order(0, 1).key(0), order(0, 1).key(0)],
             )
         },
     ]
