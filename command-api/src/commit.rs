@@ -322,7 +322,7 @@ impl Committer {
         let epoch = attempt.epoch.number();
         self.read_back
             .wait_for(attempt.record, append.partition, epoch, Waiting::Own)
-            .ok_or_else(|| CommitError::Unavailable("a newer epoch has begun".to_owned()))
+            .map_err(CommitError::Unavailable)
     }
 
     async fn ask_gate(

@@ -12,7 +12,7 @@ use record::{Position, Record, RecordId};
 use crate::commit::{CommitError, Committer, Settling};
 use crate::epoch::{EpochState, OpenEpoch};
 use crate::gate::Pending;
-use crate::read_back::{Sighting, Waiting};
+use crate::read_back::Sighting;
 
 /// Scans for as long as the committer lives.
 pub fn start(committer: &Arc<Committer>) {
@@ -116,28 +116,14 @@ impl Committer {
             self.keeper.report_closed(epoch.number(), &why);
             CommitError::OutcomeUnknown(why)
         })?;
-        let in_flight = self
-            .read_back
-            .is_in_flight(pending.record, pending.partition);
-        let waiter = self.read_back.wait_for(
-            pending.record,
-            pending.partition,
-            epoch.number(),
-            Waiting::Later,
-        );
-        let Some(waiter) = waiter else {
-            return Err(CommitError::OutcomeUnknown(
-                "a newer epoch has begun".to_owned(),
-            ));
+        let entry = Entry {
+            partition: pending.partition,
+            key: record.envelope.aggregate_id.clone(),
+            payload: Some(pending.payload),
+            id: pending.record,
         };
-        if !in_flight {
-            self.read_back.append(Entry {
-                partition: pending.partition,
-                key: record.envelope.aggregate_id.clone(),
-                payload: Some(pending.payload),
-                id: pending.record,
-            });
-        }
+        let waiter = self.read_back.complete(entry, epoch.number());
+        let waiter = waiter.map_err(CommitError::OutcomeUnknown)?;
         let position = match waiter.await {
             Ok(Sighting::Valid(position)) => position,
             Ok(sighting) => return Err(self.not_seen(epoch, sighting)),

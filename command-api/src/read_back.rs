@@ -13,12 +13,14 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use event_log::{AppendFailure, Deliveries, Entry, EventLog, LogError};
+use event_log::{AppendFailure, Deliveries, Entry, EventLog};
 use lru::LruCache;
 use parking_lot::Mutex;
 use record::reader::{HighestFence, Standing};
 use record::{Envelope, Partition, Position, RecordId};
 use tokio::sync::{mpsc, oneshot, watch};
+
+mod tail;
 
 /// Records that were read back lately and need not be read back again.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
@@ -77,6 +79,8 @@ struct Seen {
 
 struct State {
     partitions: HashMap<Partition, Seen>,
+    /// Why the tail gave up, if it did: nobody may wait any more.
+    broken: Option<String>,
     recent: LruCache<RecordId, Position>,
 }
 
@@ -115,6 +119,7 @@ impl ReadBack {
         let (append_again, failed) = mpsc::unbounded_channel();
         let state = State {
             partitions: HashMap::new(),
+            broken: None,
             recent: LruCache::new(REMEMBERED),
         };
         let read_back = Arc::new_cyclic(|this| Self {
@@ -125,7 +130,7 @@ impl ReadBack {
             health: watch::Sender::new(TailHealth::NotStarted),
             this: this.clone(),
         });
-        tokio::spawn(append_failed_again(
+        tokio::spawn(tail::append_failed_again(
             Arc::downgrade(&read_back),
             failed,
             append_retry,
@@ -161,37 +166,47 @@ impl ReadBack {
             state.partitions.insert(*partition, seen);
         }
         drop(state);
-        tokio::spawn(read(self.this.clone(), Arc::clone(&self.log)));
+        tokio::spawn(tail::read(self.this.clone(), Arc::clone(&self.log)));
     }
 
-    /// Waits for a record. `None` where its epoch is over in that partition already, or the tail
-    /// does not read the partition.
+    /// Waits for a record.
+    ///
+    /// # Errors
+    /// Why nobody can: its epoch is over in that partition already, or the tail does not read the
+    /// partition, or not any more.
     pub fn wait_for(
         &self,
         record: RecordId,
         partition: Partition,
         epoch: u64,
         waiting: Waiting,
-    ) -> Option<oneshot::Receiver<Sighting>> {
-        let (sighting, receiver) = oneshot::channel();
+    ) -> Result<oneshot::Receiver<Sighting>, String> {
+        self.state
+            .lock()
+            .wait_for(record, partition, epoch, waiting)
+    }
+
+    /// Waits for a pending record of somebody else, and appends it unless an attempt of this node
+    /// will, or has. One step, for that attempt may give it up at any moment: between a question
+    /// and a wait, both would rely on the other.
+    ///
+    /// # Errors
+    /// As [`ReadBack::wait_for`].
+    pub fn complete(
+        &self,
+        entry: Entry,
+        epoch: u64,
+    ) -> Result<oneshot::Receiver<Sighting>, String> {
         let mut state = self.state.lock();
-        if let Some(position) = state.recent.get(&record) {
-            let _ = sighting.send(Sighting::Valid(*position));
-            return Some(receiver);
-        }
-        let seen = state.partitions.get_mut(&partition)?;
-        if seen.fence.0 > epoch {
-            return None;
-        }
-        let awaited = seen.awaited.entry(record).or_insert_with(|| Awaited {
-            epoch,
-            waiters: vec![],
-            entry: None,
-            seen: None,
-            acknowledged: false,
-        });
-        awaited.waiters.push(Waiter { waiting, sighting });
-        Some(receiver)
+        let receiver = state.wait_for(entry.id, entry.partition, epoch, Waiting::Later)?;
+        let awaited = state.awaited(entry.partition, entry.id);
+        let Some(awaited) = awaited.filter(|awaited| !awaited.is_in_flight()) else {
+            return Ok(receiver);
+        };
+        awaited.entry = Some(entry.clone());
+        drop(state);
+        self.hand_over(entry);
+        Ok(receiver)
     }
 
     /// Gives up waiting for a record that was not decided.
@@ -200,20 +215,16 @@ impl ReadBack {
         if let Some(seen) = state.partitions.get_mut(&partition) {
             let undecided = |awaited: &Awaited| awaited.entry.is_none();
             if seen.awaited.get(&record).is_some_and(undecided) {
-                seen.awaited.remove(&record);
+                seen.take(record);
             }
         }
     }
 
     /// Whether an attempt of this node decided the record and will append it, or has.
-    pub fn is_in_flight(&self, record: RecordId, partition: Partition) -> bool {
-        let own = |awaited: &Awaited| {
-            awaited.entry.is_some() || awaited.waiters.iter().any(|w| w.waiting == Waiting::Own)
-        };
-        let state = self.state.lock();
-        let seen = state.partitions.get(&partition);
-        seen.and_then(|seen| seen.awaited.get(&record))
-            .is_some_and(own)
+    fn is_in_flight(&self, record: RecordId, partition: Partition) -> bool {
+        let mut state = self.state.lock();
+        let awaited = state.awaited(partition, record);
+        awaited.is_some_and(|awaited| awaited.is_in_flight())
     }
 
     /// Where a record stands that this node read back lately.
@@ -225,8 +236,7 @@ impl ReadBack {
     pub fn append(&self, entry: Entry) {
         {
             let mut state = self.state.lock();
-            let seen = state.partitions.get_mut(&entry.partition);
-            let Some(awaited) = seen.and_then(|seen| seen.awaited.get_mut(&entry.id)) else {
+            let Some(awaited) = state.awaited(entry.partition, entry.id) else {
                 return;
             };
             awaited.entry = Some(entry.clone());
@@ -266,7 +276,9 @@ impl ReadBack {
     /// Takes in what the tail shows.
     fn take_in(&self, batch: &event_log::Batch) -> Result<(), String> {
         let mut state = self.state.lock();
-        let State { partitions, recent } = &mut *state;
+        let State {
+            partitions, recent, ..
+        } = &mut *state;
         let Some(seen) = partitions.get_mut(&batch.partition) else {
             return Ok(());
         };
@@ -296,6 +308,7 @@ impl ReadBack {
 
     fn give_up(&self, why: &str) {
         let mut state = self.state.lock();
+        state.broken = Some(why.to_owned());
         for seen in state.partitions.values_mut() {
             for (_, awaited) in seen.awaited.drain() {
                 awaited.resolve(&Sighting::Unknown(why.to_owned()));
@@ -307,7 +320,53 @@ impl ReadBack {
     }
 }
 
+impl State {
+    fn wait_for(
+        &mut self,
+        record: RecordId,
+        partition: Partition,
+        epoch: u64,
+        waiting: Waiting,
+    ) -> Result<oneshot::Receiver<Sighting>, String> {
+        let (sighting, receiver) = oneshot::channel();
+        if let Some(position) = self.recent.get(&record) {
+            let _ = sighting.send(Sighting::Valid(*position));
+            return Ok(receiver);
+        }
+        if let Some(why) = &self.broken {
+            return Err(why.clone());
+        }
+        let Some(seen) = self.partitions.get_mut(&partition) else {
+            return Err(format!("{partition} is not read yet"));
+        };
+        if seen.fence.0 > epoch {
+            return Err("a newer epoch has begun".to_owned());
+        }
+        let awaited = seen.awaited.entry(record).or_insert_with(|| Awaited {
+            epoch,
+            waiters: vec![],
+            entry: None,
+            seen: None,
+            acknowledged: false,
+        });
+        awaited.waiters.push(Waiter { waiting, sighting });
+        Ok(receiver)
+    }
+
+    fn awaited(&mut self, partition: Partition, record: RecordId) -> Option<&mut Awaited> {
+        self.partitions
+            .get_mut(&partition)?
+            .awaited
+            .get_mut(&record)
+    }
+}
+
 impl Awaited {
+    fn is_in_flight(&self) -> bool {
+        let own = |waiter: &Waiter| waiter.waiting == Waiting::Own;
+        self.entry.is_some() || self.waiters.iter().any(own)
+    }
+
     fn resolve(self, sighting: &Sighting) {
         for waiter in self.waiters {
             let heard = match (sighting, waiter.waiting) {
@@ -330,6 +389,16 @@ impl Seen {
             awaited.seen = Some(offset);
             self.unacknowledged.insert(offset, record);
         }
+    }
+
+    /// Takes a record off the list, with the copy that was seen of it: nobody may be told of a
+    /// copy that no append of this node vouches for.
+    fn take(&mut self, record: RecordId) -> Option<Awaited> {
+        let awaited = self.awaited.remove(&record)?;
+        if let Some(offset) = awaited.seen {
+            self.unacknowledged.remove(&offset);
+        }
+        Some(awaited)
     }
 
     /// A fence was read: what is awaited of lower epochs and was not seen before it is void.
@@ -355,7 +424,7 @@ impl Seen {
             acknowledged.is_some_and(|acknowledged| *offset <= acknowledged)
                 || awaited
                     .get(record)
-                    .is_none_or(|awaited| awaited.acknowledged)
+                    .is_some_and(|awaited| awaited.acknowledged)
         };
         let done: Vec<_> = self.unacknowledged.extract_if(.., done).collect();
         for (offset, record) in done {
@@ -372,7 +441,9 @@ impl Deliveries for ReadBack {
     fn acknowledged(&self, partition: Partition, id: RecordId, offset: Option<u64>) {
         failpoint::reached!("commit.appended");
         let mut state = self.state.lock();
-        let State { partitions, recent } = &mut *state;
+        let State {
+            partitions, recent, ..
+        } = &mut *state;
         let Some(seen) = partitions.get_mut(&partition) else {
             return;
         };
@@ -402,80 +473,10 @@ impl Deliveries for ReadBack {
                 }
             }
             AppendFailure::Refused(why) => {
-                if let Some(awaited) = seen.awaited.remove(&id) {
+                if let Some(awaited) = seen.take(id) {
                     awaited.resolve(&Sighting::Refused(why));
                 }
             }
         }
-    }
-}
-
-/// Appends again what failed, after a pause, as long as somebody waits for it.
-async fn append_failed_again(
-    read_back: Weak<ReadBack>,
-    mut failed: mpsc::UnboundedReceiver<Entry>,
-    pause: Duration,
-) {
-    while let Some(entry) = failed.recv().await {
-        tokio::time::sleep(pause).await;
-        let Some(read_back) = read_back.upgrade() else {
-            return;
-        };
-        let mut again = vec![entry];
-        while let Ok(entry) = failed.try_recv() {
-            again.push(entry);
-        }
-        for entry in again {
-            if read_back.is_in_flight(entry.id, entry.partition) {
-                read_back.hand_over(entry);
-            }
-        }
-    }
-}
-
-/// Reads for as long as the read-back lives. A broken tail goes on at its own position.
-async fn read(read_back: Weak<ReadBack>, log: Arc<dyn EventLog>) {
-    loop {
-        let Some(from) = read_back.upgrade().map(|read_back| read_back.positions()) else {
-            return;
-        };
-        let ended = match log.tail(from).await {
-            Err(error) => error,
-            Ok(mut tail) => {
-                if let Some(read_back) = read_back.upgrade() {
-                    read_back.health.send_replace(TailHealth::Reading);
-                }
-                loop {
-                    let batch = match tail.next().await {
-                        Ok(batch) => batch,
-                        Err(error) => break error,
-                    };
-                    let Some(read_back) = read_back.upgrade() else {
-                        return;
-                    };
-                    if let Err(unreadable) = read_back.take_in(&batch) {
-                        return read_back.give_up(&unreadable);
-                    }
-                }
-            }
-        };
-        let Some(read_back) = read_back.upgrade() else {
-            return;
-        };
-        match ended {
-            LogError::Shortened { .. } | LogError::Misconfigured(_) => {
-                return read_back.give_up(&ended.to_string());
-            }
-            LogError::Unavailable(why) => {
-                read_back.health.send_replace(TailHealth::Interrupted(why));
-            }
-            LogError::Append(failure) => {
-                read_back
-                    .health
-                    .send_replace(TailHealth::Interrupted(failure.to_string()));
-            }
-        }
-        drop(read_back);
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
