@@ -37,12 +37,13 @@ const LINES_MAX: usize = 200_000;
 
 /// A line of the file.
 #[derive(Debug)]
-struct Line {
+pub struct Line {
     /// Its number in the file, from 1.
-    number: u64,
+    pub number: u64,
     /// The SKU as the line names it, good or bad.
-    sku: Option<String>,
-    row: Result<ImportRow, Problem>,
+    pub sku: Option<String>,
+    /// What it asks for, or why it cannot be read.
+    pub row: Result<ImportRow, Problem>,
 }
 
 /// What came of an import.
@@ -84,9 +85,12 @@ pub(super) struct File {
     format: Format,
 }
 
+/// How the lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub enum Format {
+    /// Comma-separated values with a header.
     Csv,
+    /// One JSON object per line.
     Ndjson,
 }
 
@@ -113,7 +117,7 @@ pub(super) async fn import_items(
     asked: Asked,
     file: File,
 ) -> Result<Written<Json<ImportReport>>, Problem> {
-    let lines = file.lines(api.0.commands.currency())?;
+    let lines = lines(file.format, &file.text, api.0.commands.currency())?;
     let file = file.text.into_bytes();
     let request = asked.keyed_file(&api.0.fingerprints, actor, key.as_ref(), &file);
     let imported = stream::iter(lines).map(|line| api.import_line(&request, line));
@@ -196,24 +200,25 @@ impl ImportReport {
     }
 }
 
-impl File {
-    /// The lines that are not blank.
-    fn lines(&self, currency: Currency) -> Result<Vec<Line>, Problem> {
-        let mut lines = match self.format {
-            Format::Csv => csv::lines(&self.text, currency)?,
-            Format::Ndjson => ndjson::lines(&self.text, currency)?,
-        };
-        let mut named = HashSet::new();
-        for line in &mut lines {
-            if let Some(sku) = &line.sku
-                && !named.insert(sku.clone())
-            {
-                let detail = "A line above names this SKU; keep one of them.";
-                line.row = Err(Problem::invalid_body(vec![FieldError::new("/sku", detail)]));
-            }
+/// Reads the lines that are not blank.
+///
+/// # Errors
+/// 413 or 422 where the file cannot be read at all.
+pub fn lines(format: Format, text: &str, currency: Currency) -> Result<Vec<Line>, Problem> {
+    let mut lines = match format {
+        Format::Csv => csv::lines(text, currency)?,
+        Format::Ndjson => ndjson::lines(text, currency)?,
+    };
+    let mut named = HashSet::new();
+    for line in &mut lines {
+        if let Some(sku) = &line.sku
+            && !named.insert(sku.clone())
+        {
+            let detail = "A line above names this SKU; keep one of them.";
+            line.row = Err(Problem::invalid_body(vec![FieldError::new("/sku", detail)]));
         }
-        Ok(lines)
     }
+    Ok(lines)
 }
 
 impl<S: Send + Sync> FromRequest<S> for File {

@@ -26,7 +26,7 @@ mod asked;
 mod attempts;
 mod client_address;
 mod declined;
-mod import;
+pub mod import;
 mod inventory;
 mod orders;
 mod sessions;
