@@ -18,6 +18,7 @@ use crate::services::{Addresses, docker, lasting, process};
 mod check;
 mod checkout;
 mod run;
+mod search;
 mod services;
 
 #[derive(Parser)]
@@ -52,11 +53,35 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+<<<<<<< HEAD
     /// Explore the commit protocol's model and its mutants, printing what each rule is for
     Model {
         /// Passed on to the model; `rule R01` prints one mutant's shortest history [default: all]
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
+=======
+    /// Search the schedules of a command node's tasks for one that breaks a promise
+    ///
+    /// The test of the same name does so briefly, and shows that planted faults are found.
+    Interleavings {
+        /// Only scenarios whose name begins like this: batch, commit, hung_up, overtaken,
+        /// read_back, turns
+        #[arg(default_value = "")]
+        scenario: String,
+        /// How long each is run
+        #[arg(long, default_value_t = 120)]
+        seconds: u32,
+    },
+    /// Fuzz what reads bytes from outside, and keep what it finds in fuzz/corpus
+    ///
+    /// The crate's tests run that corpus and mutations of it. Installs cargo-fuzz if need be.
+    Fuzz {
+        /// One target of fuzz/fuzz_targets; without it all of them
+        target: Option<String>,
+        /// How long each is fuzzed
+        #[arg(long, default_value_t = 120)]
+        seconds: u32,
+>>>>>>> f292937 (interleavings: Search the schedules of a command node's tasks)
     },
     /// Check format, lints, the room rules and the compose file
     Check,
@@ -127,7 +152,12 @@ fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Test { args } => run::test(args),
         Task::Chaos { args } => run::chaos(&args),
+<<<<<<< HEAD
         Task::Model { args } => run::model(args),
+=======
+        Task::Interleavings { scenario, seconds } => search::interleavings(&scenario, seconds),
+        Task::Fuzz { target, seconds } => search::fuzz(target.as_deref(), seconds),
+>>>>>>> f292937 (interleavings: Search the schedules of a command node's tasks)
         Task::Check => check::check().map(|()| ExitCode::SUCCESS),
         Task::WithServices {
             kafka_nodes,

@@ -145,7 +145,7 @@ fn names_a_package(arg: &OsStr) -> bool {
 }
 
 /// The code that a shell would show: 128 and the signal's number for a command that a signal ended.
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));

@@ -109,6 +109,18 @@ const ROOMS: &[Room] = &[
         tests_use: &[],
     },
     Room {
+        name: "interleavings",
+        uses: &[
+            "domain",
+            "record",
+            "event-log",
+            "contract",
+            "personal-data",
+            "failpoint",
+        ],
+        tests_use: &[],
+    },
+    Room {
         name: "xtask",
         uses: &[],
         tests_use: &[],
@@ -127,7 +139,7 @@ struct Wrapped {
 const WRAPPED: &[Wrapped] = &[
     Wrapped {
         name: "redis",
-        known_by: &["command-api"],
+        known_by: &["command-api", "interleavings"],
         known_by_tests_of: &["holdfast"],
         because: "only command-api knows Redis, for only the commit path may decide by it",
     },

@@ -1,0 +1,95 @@
+//! Runs the scenarios: briefly in an ordinary `cargo test`, for as long as one likes with
+//! `cargo xtask interleavings`.
+
+use std::time::Duration;
+
+use interleavings::plants::Plant;
+use interleavings::scenarios;
+use interleavings::schedules::{Run, check, finds};
+
+/// The seconds that each scenario is run for, set by `cargo xtask interleavings`.
+const SECONDS: &str = "HOLDFAST_INTERLEAVINGS_SECONDS";
+
+const SCENARIOS: [(&str, fn()); 6] = [
+    ("batch", scenarios::batch::run),
+    ("commit", scenarios::commit::run),
+    ("hung_up", scenarios::commit::run_hung_up),
+    ("overtaken", scenarios::commit::run_overtaken),
+    ("read_back", scenarios::read_back::run),
+    ("turns", scenarios::turns::run),
+];
+
+fn scenario(name: &str) -> fn() {
+    let found = SCENARIOS.iter().find(|(known, _)| *known == name);
+    found.expect("it is in the table").1
+}
+
+/// The short run, of a fixed seed. Many schedules are allowed for where a planted fault is looked
+/// for, but a few hundred find each.
+fn short(schedules: usize) -> Run {
+    Run {
+        seed: 1,
+        schedules,
+        within: Duration::from_secs(300),
+    }
+}
+
+fn holds(name: &str, schedules: usize) {
+    let mut run = short(schedules);
+    if let Ok(seconds) = std::env::var(SECONDS) {
+        // Half of them at random, half by priority.
+        let seconds: u64 = seconds
+            .parse()
+            .expect("the variable is a number of seconds");
+        run = Run {
+            seed: rand::random(),
+            schedules: usize::MAX,
+            within: Duration::from_millis(seconds * 500),
+        };
+    }
+    println!("{name}: seed {}", run.seed);
+    let schedules = check(scenario(name), run);
+    println!("{name}: {schedules} schedules");
+}
+
+#[test]
+fn batch_holds() {
+    holds("batch", 300);
+}
+
+#[test]
+fn commit_holds() {
+    holds("commit", 150);
+}
+
+#[test]
+fn hung_up_holds() {
+    holds("hung_up", 100);
+}
+
+#[test]
+fn overtaken_holds() {
+    holds("overtaken", 100);
+}
+
+#[test]
+fn read_back_holds() {
+    holds("read_back", 500);
+}
+
+#[test]
+fn turns_holds() {
+    holds("turns", 300);
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    let mut missed = Vec::new();
+    for plant in Plant::ALL {
+        match finds(plant, scenario(plant.scenario()), short(4000)) {
+            Some(took) => println!("{plant:?} is found in {took:.1?}"),
+            None => missed.push(plant),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
