@@ -53,13 +53,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-<<<<<<< HEAD
     /// Explore the commit protocol's model and its mutants, printing what each rule is for
     Model {
         /// Passed on to the model; `rule R01` prints one mutant's shortest history [default: all]
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
-=======
+    },
     /// Search the schedules of a command node's tasks for one that breaks a promise
     ///
     /// The test of the same name does so briefly, and shows that planted faults are found.
@@ -81,7 +80,6 @@ enum Task {
         /// How long each is fuzzed
         #[arg(long, default_value_t = 120)]
         seconds: u32,
->>>>>>> f292937 (interleavings: Search the schedules of a command node's tasks)
     },
     /// Check format, lints, the room rules and the compose file
     Check,
@@ -152,12 +150,9 @@ fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Test { args } => run::test(args),
         Task::Chaos { args } => run::chaos(&args),
-<<<<<<< HEAD
         Task::Model { args } => run::model(args),
-=======
         Task::Interleavings { scenario, seconds } => search::interleavings(&scenario, seconds),
         Task::Fuzz { target, seconds } => search::fuzz(target.as_deref(), seconds),
->>>>>>> f292937 (interleavings: Search the schedules of a command node's tasks)
         Task::Check => check::check().map(|()| ExitCode::SUCCESS),
         Task::WithServices {
             kafka_nodes,
