@@ -63,7 +63,7 @@ impl Cluster {
             cluster.refuse_deleted(&described)?;
             described = cluster.create(&described)?;
         }
-        let found = cluster.verify(&described)?;
+        let found = cluster.verify_once_known(&described)?;
         cluster.layout = topics::layout(&described).map_err(LogError::Misconfigured)?;
         cluster.message_bytes_max = topics::message_bytes_max(found.values());
         cluster.opened = described;
@@ -263,6 +263,23 @@ impl Cluster {
         }
     }
 
+    /// Verifies topics that may be new: another broker than the one that described them may be
+    /// asked for their settings, and know them a moment later.
+    fn verify_once_known(
+        &self,
+        described: &BTreeMap<Topic, Described>,
+    ) -> Result<BTreeMap<Topic, Found>, LogError> {
+        let deadline = Instant::now() + CREATED_WITHIN;
+        loop {
+            match self.verify(described) {
+                Err(LogError::Unavailable(_)) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                verified => return verified,
+            }
+        }
+    }
+
     fn verify(
         &self,
         described: &BTreeMap<Topic, Described>,
@@ -293,6 +310,11 @@ impl Cluster {
             let name = self.settings.topic_name(*topic);
             let resource = resource
                 .map_err(|code| LogError::Unavailable(format!("settings of {name}: {code}")))?;
+            // rdkafka does not pass on that a broker does not know a topic: it lists no settings.
+            if resource.entries.is_empty() {
+                let late = format!("settings of {name}: the broker does not know the topic yet");
+                return Err(LogError::Unavailable(late));
+            }
             let entry = |entry: rdkafka::admin::ConfigEntry| Some((entry.name, entry.value?));
             found.insert(
                 *topic,
