@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::money::Currency;
+use record::epochs::Shop;
 
 /// Settings of a command node.
 #[derive(Debug, Clone)]
@@ -63,6 +64,14 @@ impl Settings {
             claim_backoff: Duration::from_millis(200),
             recovery_wait: Duration::from_secs(5),
             key_retention: Duration::from_secs(7 * 24 * 3600),
+        }
+    }
+
+    /// What claims state of the shop.
+    pub(crate) fn shop(&self) -> Shop {
+        Shop {
+            currency: self.currency,
+            secrets_check: self.secrets_check.clone(),
         }
     }
 }

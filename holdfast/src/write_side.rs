@@ -89,6 +89,11 @@ impl WriteSide {
                 EpochState::Recovering { folded, total, .. } => {
                     tracing::info!(folded, total, "the gate is being rebuilt from the log");
                 }
+                // Whoever gave up before the wait is over would never claim, however often it is
+                // started again.
+                EpochState::Waiting { epoch } => {
+                    tracing::info!(epoch, "a sign of life of an epoch is waited for");
+                }
                 EpochState::Unfit(why) | EpochState::Unready(why) => bail!("{why}"),
             }
         }
@@ -113,6 +118,9 @@ impl WriteSide {
                         Err(format!("recovering, {percent} % ({reason})"))
                     }
                     EpochState::Unready(why) | EpochState::Unfit(why) => Err(why.clone()),
+                    EpochState::Waiting { epoch } => {
+                        Err(format!("epoch {epoch} has begun elsewhere"))
+                    }
                 }
             }
         });

@@ -110,6 +110,7 @@ impl Keeper {
         Err(match &*self.state.borrow() {
             EpochState::Open(_) => "the epoch has just opened".to_owned(),
             EpochState::Unready(why) | EpochState::Unfit(why) => why.clone(),
+            EpochState::Waiting { epoch } => format!("epoch {epoch} has begun elsewhere"),
             EpochState::Recovering {
                 reason,
                 folded,
@@ -174,12 +175,16 @@ impl Keeper {
         self.history.borrow().rival(self.node, u64::MAX, silent)
     }
 
+    /// Reads every claim, and gives up where one states what is not known here: an epoch of a
+    /// newer interface or of other counts can be neither begun nor adopted.
     async fn catch_up_with_claims(&self) -> Result<(), RecoveryError> {
         let end = self.log.extent(Partition::EPOCHS).await?.end;
         let mut history = self.history.clone();
         let caught_up = history.wait_for(|history| history.next >= end);
         match tokio::time::timeout(HISTORY_WITHIN, caught_up).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(known)) => known
+                .check(self.log.layout(), &self.settings.shop())
+                .map_err(RecoveryError::Unfit),
             _ => Err(LogError::Unavailable("the topic of epochs cannot be read".to_owned()).into()),
         }
     }
@@ -222,9 +227,7 @@ impl Keeper {
         let mut deadline = Instant::now() + wait;
         let mut ask_at = Instant::now();
         while Instant::now() < deadline {
-            self.say(EpochState::Unready(format!(
-                "epoch {epoch} has begun elsewhere"
-            )));
+            self.say(EpochState::Waiting { epoch });
             if let Some(current) = self.gate.current().await?
                 && current.epoch >= at_least
                 && self.gate.load(&current, &[]).await.is_ok()

@@ -86,6 +86,12 @@ pub enum EpochState {
         /// Records to fold.
         total: u64,
     },
+    /// No: this epoch has begun elsewhere, and a sign of its life is waited for. The time for that
+    /// doubles with every claim that led to nothing, so it may be long.
+    Waiting {
+        /// Its number.
+        epoch: u64,
+    },
     /// Not yet, for this reason.
     Unready(String),
     /// No, and trying again alone does not help: this program, or how it was started, does not

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use event_log::{AppendFailure, Entry, EventLog, LogError};
 use futures::FutureExt;
-use record::epochs::{EpochEntry, GATE_INTERFACE, Shop, partition_name};
+use record::epochs::{EpochEntry, GATE_INTERFACE, partition_name};
 use record::{Envelope, Partition, Position, RecordId};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -95,26 +95,21 @@ impl Recovery<'_> {
         Ok(current)
     }
 
-    fn shop(&self) -> Shop {
-        Shop {
-            currency: self.settings.currency,
-            secrets_check: self.settings.secrets_check.clone(),
-        }
-    }
-
     /// Looks at all earlier claims, claims, and looks again when the claim is read back.
     async fn claim(&mut self) -> Result<u64, RecoveryError> {
+        // Never on a replica, nor on a server that could not be the gate.
+        self.gate.probe().await?;
         let layout = self.log.layout();
         let end = self.log.extent(Partition::EPOCHS).await?.end;
         let known = self
             .wait_for_history(move |history| history.next >= end)
             .await?;
         known
-            .check(layout, &self.shop())
+            .check(layout, &self.settings.shop())
             .map_err(RecoveryError::Unfit)?;
         let id = self.ids.next();
         let base = known.claims.first().map_or(0, |claim| claim.base);
-        let (interface, shop, node) = (GATE_INTERFACE, self.shop(), self.node);
+        let (interface, shop, node) = (GATE_INTERFACE, self.settings.shop(), self.node);
         self.append_entry(EpochEntry::Claim {
             id,
             interface,
@@ -129,7 +124,7 @@ impl Recovery<'_> {
             .wait_for_history(move |history| history.epoch_of(id).is_some())
             .await?;
         known
-            .check(layout, &self.shop())
+            .check(layout, &self.settings.shop())
             .map_err(RecoveryError::Unfit)?;
         // Of claims made at once the first goes on; the others give up before any fence.
         let own = known.claims.iter().find(|claim| claim.id == id);

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use command_api::commit::CommitError;
+use command_api::epoch::EpochState;
 use command_api::gate::Refusal;
 use command_api::gate::redis::{RedisGate, RedisSettings};
-use event_log::EventLog;
 use event_log::kafka::{KafkaLog, KafkaSettings, Replication};
+use event_log::{Entry, EventLog};
 use personal_data::Secrets;
+use record::epochs::{EpochEntry, GATE_INTERFACE};
 use record::{Layout, Partition, Position, Record, RecordId};
 
 use crate::commit::Node;
@@ -281,4 +283,59 @@ async fn two_nodes_that_find_redis_empty_open_one_epoch_and_sell_exactly_the_sto
     }
     assert_eq!(sold, 50);
     assert_eq!(orders_in_log(&*first).await.len(), 50);
+}
+
+/// A demoted master refuses writes, and whoever claimed there would only fence what serves elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_redis_became_a_replica_claims_nothing() {
+    let (redis, promoted) = (Redis::start(), Redis::start());
+    let log: Arc<dyn EventLog> = Arc::new(KafkaLog::open(kafka().await).await.unwrap());
+    let secrets = Arc::new(Secrets::generate());
+    let node = Node::over(redis.gate(), Arc::clone(&log), &secrets);
+    node.stock("A", 1).await;
+    let entries = async || log.extent(Partition::EPOCHS).await.unwrap().end;
+    let before = entries().await;
+
+    redis.command(&format!("REPLICAOF 127.0.0.1 {}", promoted.port));
+    let refused = node.order(Some("one"), &[("A", 1)]).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let mut state = node.commands.committer().keeper().state();
+    let says_so = |state: &EpochState| matches!(state, EpochState::Unready(why) if why.contains("is a replica"));
+    state.wait_for(says_so).await.unwrap();
+    assert_eq!(entries().await, before, "nothing was claimed");
+
+    redis.command("REPLICAOF NO ONE");
+    assert!(persistent_order(&node, "one").await.is_ok());
+}
+
+/// A newer program has opened the gate's epoch by rules that this one does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_does_not_know_what_was_claimed_adopts_no_epoch() {
+    let redis = Redis::start();
+    let log: Arc<dyn EventLog> = Arc::new(KafkaLog::open(kafka().await).await.unwrap());
+    let secrets = Arc::new(Secrets::generate());
+    let first = Node::over(redis.gate(), Arc::clone(&log), &secrets);
+    first.stock("A", 1).await;
+    let claims = first.commands.committer().keeper().history();
+    let claim = EpochEntry::Claim {
+        id: uuid::Uuid::now_v7(),
+        interface: GATE_INTERFACE + 1,
+        layout: log.layout(),
+        shop: claims.borrow().claims[0].shop.clone(),
+        base: 0,
+        node: uuid::Uuid::now_v7(),
+    };
+    let entry = Entry {
+        partition: Partition::EPOCHS,
+        key: "epochs".to_owned(),
+        payload: Some(claim.encode().into()),
+        id: RecordId(uuid::Uuid::now_v7()),
+    };
+    log.append_one(entry).await.unwrap();
+
+    let second = Node::over(redis.gate(), Arc::clone(&log), &secrets);
+    let mut state = second.commands.committer().keeper().state();
+    let decided = state.wait_for(|state| !matches!(state, EpochState::Unready(_)));
+    let decided = decided.await.unwrap().clone();
+    assert!(matches!(&decided, EpochState::Unfit(why) if why.contains("newer program")));
 }
