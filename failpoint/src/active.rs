@@ -9,25 +9,37 @@ pub fn pass(name: &str) {
         fail::fail_point!(name, |argument| argument);
         None
     };
-    match wanted(name).as_deref() {
-        Some("kill") => raise(libc::SIGKILL),
-        Some("stop") => raise(libc::SIGSTOP),
+    let Some(wanted) = wanted(name) else { return };
+    let (action, file) = match wanted.split_once('@') {
+        Some((action, file)) => (action, Some(file)),
+        None => (&*wanted, None),
+    };
+    // Of all who come to an armed point, one process finds the file.
+    if file.is_some_and(|file| std::fs::remove_file(file).is_err()) {
+        return;
+    }
+    eprintln!("failpoint {name}: {action}");
+    match action {
+        "kill" => raise(libc::SIGKILL),
+        "stop" => raise(libc::SIGSTOP),
         _ => {}
     }
 }
 
-/// By how much this process' clock is wrong, as `FAILPOINTS` says of the point `clock`.
+/// By how much this process' clock is wrong: what stands in the file that `FAILPOINTS` names at
+/// the point `clock`.
 pub fn clock_shift_seconds() -> i64 {
     read_the_variable();
-    fail::fail_point!("clock", |seconds| seconds
-        .and_then(|seconds| seconds.parse().ok())
-        .unwrap_or(0));
+    let shift = |file: Option<String>| {
+        let text = std::fs::read_to_string(file?).ok()?;
+        text.trim().parse().ok()
+    };
+    fail::fail_point!("clock", |file| shift(file).unwrap_or(0));
     0
 }
 
 /// To the thread itself, so that not one more instruction of it runs.
 fn raise(signal: libc::c_int) {
-    eprintln!("a failpoint raises signal {signal}");
     // SAFETY: raise touches no memory; both signals act on the whole process.
     unsafe { libc::raise(signal) };
 }

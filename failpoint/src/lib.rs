@@ -5,11 +5,13 @@
 //! of the process says what happens there:
 //!
 //! ```text
-//! FAILPOINTS="commit.decided=3*off->1*return(kill);clock=return(18000)"
+//! FAILPOINTS="commit.decided=return(kill@/tmp/armed);clock=return(/tmp/seconds)"
 //! ```
 //!
-//! `return(kill)` ends the process as a power cut would, `return(stop)` stops all of its
-//! instructions until somebody sends SIGCONT; counts and chains are those of the crate `fail`.
+//! `kill` ends the process as a power cut would, `stop` stops all of its instructions until
+//! somebody sends SIGCONT. With a file, it happens when the file is there, to the first who comes:
+//! it is deleted. The clock is wrong by the seconds that stand in its file. Counts and chains are
+//! those of the crate `fail`.
 //!
 //! What must stay true: without the feature `active` the marks are nothing at all, and with it no
 //! release build compiles. So nothing that is shipped has a single one of them.

@@ -36,7 +36,8 @@ struct Cli {
 /// Services, tests and checks of Holdfast
 #[derive(Subcommand)]
 enum Task {
-    /// Run every test on real services of its own, installing and starting what they need
+    /// Run every test on real services of its own, installing and starting what they need, then
+    /// the short form of `chaos`
     ///
     /// A service or program whose HOLDFAST_TEST_… variable is set already is used as it is.
     Test {

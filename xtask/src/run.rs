@@ -59,7 +59,11 @@ pub(crate) fn test(args: Vec<OsString>) -> Result<ExitCode> {
             return Ok(exit_code(found));
         }
     }
-    beside_services("cargo test", 1, cargo_test().args(of_tests))
+    let tested = beside_services("cargo test", 1, cargo_test().args(of_tests))?;
+    if !args.is_empty() || tested != ExitCode::SUCCESS {
+        return Ok(tested);
+    }
+    chaos(&["--short".into()])
 }
 
 /// Injects faults into a server that was built with failpoints, on services that the program of the

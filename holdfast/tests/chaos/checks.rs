@@ -25,6 +25,9 @@ pub(crate) async fn check(shop: &Shop, admin: &Client, told: &Told) -> Vec<Strin
     let deadline = Instant::now() + AGREES_WITHIN;
     wrong.extend(until_nothing(deadline, async || gate(admin, told).await).await);
     wrong.extend(until_nothing(deadline, async || audit(shop).await).await);
+    if told.split > 0 && epochs(shop).await < 2 {
+        wrong.push("within one epoch, one of two clicks was refused".to_owned());
+    }
     wrong.extend(people(shop, told).await);
     wrong.extend(replay(shop).await);
     wrong.extend(until_nothing(deadline, async || audit(shop).await).await);
@@ -107,6 +110,14 @@ async fn audit(shop: &Shop) -> Vec<String> {
         wrong.push(format!("{}{}", audit.stdout, audit.stderr));
     }
     wrong
+}
+
+/// How many epochs the log has seen.
+async fn epochs(shop: &Shop) -> usize {
+    let audit = shop.tool("audit").await.stdout;
+    let mut words = audit.split_whitespace();
+    let counted = words.find(|word| *word == "of").and_then(|_| words.next());
+    counted.and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
 /// I3: who was told that an address is theirs can log in with it, and nobody else gets it.

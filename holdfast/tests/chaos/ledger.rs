@@ -13,12 +13,16 @@ pub(crate) struct Order {
 }
 
 /// One request and what came of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Attempt {
+    /// The idempotency key, or whom it was about.
+    pub(crate) key: String,
     pub(crate) sent: Instant,
     pub(crate) answered: Instant,
     /// `None`: no answer, or a 503.
     pub(crate) status: Option<u16>,
+    /// What was said, for whoever has to find out what went wrong.
+    pub(crate) said: String,
 }
 
 impl Attempt {
@@ -39,6 +43,8 @@ pub(crate) struct Told {
     pub(crate) orders: BTreeMap<String, Order>,
     pub(crate) supplied: BTreeMap<String, u32>,
     pub(crate) registered: BTreeSet<String>,
+    /// How often one of two clicks was refused and the other was not.
+    pub(crate) split: usize,
     /// What should not have been said.
     pub(crate) wrong: Vec<String>,
 }
@@ -75,6 +81,10 @@ impl Ledger {
         self.told().registered.insert(email);
     }
 
+    pub(crate) fn split(&self) {
+        self.told().split += 1;
+    }
+
     pub(crate) fn wrong(&self, what: String) {
         self.told().wrong.push(what);
     }
@@ -93,6 +103,20 @@ impl Ledger {
 }
 
 impl Told {
+    /// Every request, for whoever has to find out what went wrong.
+    pub(crate) fn history(&self) -> String {
+        let first = self.attempts.iter().map(|it| it.sent).min();
+        let line = |attempt: &Attempt| {
+            let at = |moment: Instant| first.map_or(0, |it| moment.duration_since(it).as_millis());
+            let (sent, answered) = (at(attempt.sent), at(attempt.answered));
+            format!(
+                "{sent} to {answered} ms: {}: {}\n",
+                attempt.key, attempt.said
+            )
+        };
+        self.attempts.iter().map(line).collect()
+    }
+
     /// Requests by outcome: accepted, refused, neither.
     pub(crate) fn counts(&self) -> (usize, usize, usize) {
         let all = self.attempts.len();

@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a row stops at the first surprise")]
 
+mod broker;
 mod checks;
 mod door;
 #[path = "../it/harness/mod.rs"]

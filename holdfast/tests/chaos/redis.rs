@@ -1,9 +1,27 @@
 //! What a test says to Redis, as an operator or an accident would.
 
+use std::process::Command;
+
 use redis::Value;
 
-use crate::harness::Server;
+use crate::harness::servers::free_ports;
+use crate::harness::{Server, environment};
 use crate::shop::Shop;
+
+/// A Redis that keeps what is set while it runs over a restart, as an operator's does.
+pub(crate) async fn start() -> Server {
+    let directory = tempfile::tempdir().unwrap();
+    let [port, _] = free_ports();
+    let settings = format!(
+        "bind 127.0.0.1\nport {port}\nsave \"\"\nmaxmemory-policy noeviction\n\
+         enable-protected-configs local\nrepl-diskless-sync-delay 0\n"
+    );
+    let file = directory.path().join("redis.conf");
+    std::fs::write(&file, settings).unwrap();
+    let mut command = Command::new(environment("HOLDFAST_TEST_REDIS_SERVER"));
+    command.arg(file);
+    Server::start(directory, port, command).await
+}
 
 /// Says something to this Redis; its answer as text.
 pub(crate) async fn ask(server: &Server, words: &[&str]) -> String {

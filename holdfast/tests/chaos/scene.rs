@@ -31,6 +31,8 @@ pub(crate) struct Scene<'a> {
     over: Option<Instant>,
     /// What a row itself found wrong.
     pub(crate) wrong: Vec<String>,
+    /// Set by a row after which nothing can go on, for that is what is right: it has checked.
+    pub(crate) measured: Option<Measured>,
 }
 
 impl Scene<'_> {
@@ -45,6 +47,23 @@ impl Scene<'_> {
         self.over = Some(Instant::now());
     }
 
+    /// The load goes on for a while and ends, and everything is checked.
+    pub(crate) async fn come_right(&mut self) -> Measured {
+        self.begins();
+        let begun = self.begun.unwrap();
+        let over = self.over.unwrap_or(begun);
+        self.load.accepts(COMMANDS_AROUND).await;
+        self.wrong.extend(self.load.end(KNOWN_WITHIN).await.err());
+        self.shop.ready().await;
+        let ended = Instant::now();
+        let told = self.load.ledger.all();
+        let (shop, admin) = (&self.shop, &self.load.admin);
+        self.wrong.extend(checks::drained(admin, &told).await);
+        let drained_in = ended.elapsed();
+        self.wrong.extend(checks::check(shop, admin, &told).await);
+        measure(&told, begun, over, drained_in)
+    }
+
     /// Notes what is not as it has to be.
     pub(crate) fn expect(&mut self, holds: bool, what: &str) {
         if !holds {
@@ -55,6 +74,7 @@ impl Scene<'_> {
 
 /// Plays a row. Whatever goes wrong in it is in its outcome.
 pub(crate) async fn play(stage: &mut Stage, row: Row, seed: u64) -> Outcome {
+    let started = Instant::now();
     let mut scene = None;
     let played = AssertUnwindSafe(act(stage, &row, seed, &mut scene)).catch_unwind();
     let mut outcome = Outcome {
@@ -63,6 +83,7 @@ pub(crate) async fn play(stage: &mut Stage, row: Row, seed: u64) -> Outcome {
         measured: None,
         wrong: vec![],
         logs: PathBuf::new(),
+        took: Duration::ZERO,
     };
     match played.await {
         Ok((measured, wrong)) => {
@@ -78,9 +99,12 @@ pub(crate) async fn play(stage: &mut Stage, row: Row, seed: u64) -> Outcome {
     if let Some(scene) = scene
         && !outcome.holds()
     {
-        outcome.logs = crate::table::keep_logs(&row, &scene.shop, &outcome.wrong);
+        let told = scene.load.ledger.all();
+        let logs = crate::table::keep_logs(&row, &scene.shop, &told, &outcome.wrong);
+        outcome.logs = logs.await;
     }
-    stage.open_doors();
+    stage.mend().await;
+    outcome.took = started.elapsed();
     outcome
 }
 
@@ -90,7 +114,7 @@ async fn act<'a>(
     seed: u64,
     place: &mut Option<Scene<'a>>,
 ) -> (Measured, Vec<String>) {
-    let shop = Shop::open(stage, row.failpoints).await;
+    let shop = Shop::open(stage, row.failpoint).await;
     let load = Load::begin(&shop, seed).await;
     let scene = place.insert(Scene {
         stage,
@@ -100,23 +124,18 @@ async fn act<'a>(
         begun: None,
         over: None,
         wrong: vec![],
+        measured: None,
     });
     scene.load.accepts(COMMANDS_AROUND).await;
     (row.inject)(scene).await;
     if scene.over.is_none() {
         scene.is_over();
     }
-    let (begun, over) = (scene.begun.unwrap(), scene.over.unwrap());
-    scene.load.accepts(COMMANDS_AROUND).await;
+    let measured = match scene.measured.take() {
+        Some(measured) => measured,
+        None => scene.come_right().await,
+    };
     let mut wrong = std::mem::take(&mut scene.wrong);
-    wrong.extend(scene.load.end(KNOWN_WITHIN).await.err());
-    scene.shop.ready().await;
-    let ended = Instant::now();
-    let told = scene.load.ledger.all();
-    wrong.extend(checks::drained(&scene.load.admin, &told).await);
-    let drained_in = ended.elapsed();
-    wrong.extend(checks::check(&scene.shop, &scene.load.admin, &told).await);
-    let measured = measure(&told, begun, over, drained_in);
     if measured.again_after > row.answers_within {
         let (took, bound) = (measured.again_after, row.answers_within);
         wrong.push(format!(

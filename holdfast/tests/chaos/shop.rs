@@ -4,7 +4,8 @@
 //! Each `command-api` reaches Redis through a door of its own, so that two of them can be led to
 //! two masters.
 
-use std::path::Path;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -27,6 +28,16 @@ pub(crate) enum Role {
     QueryApi,
 }
 
+impl Role {
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::CommandApi(number) => format!("command-api-{number}"),
+            Self::Projectors(number) => format!("projectors-{number}"),
+            Self::QueryApi => "query-api".to_owned(),
+        }
+    }
+}
+
 /// A running shop. Dropped, its processes are killed and its data is gone.
 pub(crate) struct Shop {
     pub(crate) command_apis: Vec<Node>,
@@ -39,14 +50,15 @@ pub(crate) struct Shop {
     pub(crate) services: Services,
     pub(crate) api: Api,
     data: TempDir,
+    failpoint: &'static str,
     /// What processes said that have ended.
     earlier: Vec<(String, String)>,
 }
 
 impl Shop {
-    /// Opens a shop whose processes have these failpoints, by role.
-    pub(crate) async fn open(stage: &Stage, failpoints: &[(Role, &str)]) -> Self {
-        let redis = [Server::redis().await, Server::redis().await];
+    /// Opens a shop whose processes have this failpoint.
+    pub(crate) async fn open(stage: &Stage, failpoint: &'static str) -> Self {
+        let redis = [crate::redis::start().await, crate::redis::start().await];
         let replicate = format!("REPLICAOF 127.0.0.1 {}", redis[0].port);
         redis[1].command(&replicate);
         until_replicated(&redis[1]).await;
@@ -59,11 +71,9 @@ impl Shop {
             services: &services,
             doors: &doors,
             data: data.path(),
+            failpoint,
         };
-        let start = |role| {
-            let of_role = failpoints.iter().find(|(of, _)| *of == role);
-            started.start(role, of_role.map_or("", |(_, what)| what))
-        };
+        let start = |role| started.start(role);
         // The first makes the topics and the keys that the others find.
         let first = start(Role::CommandApi(0)).await;
         let (second, read, one, two) = tokio::join!(
@@ -81,6 +91,7 @@ impl Shop {
             services,
             api,
             data,
+            failpoint,
             earlier: vec![],
         };
         shop.publish();
@@ -104,29 +115,68 @@ impl Shop {
         }
     }
 
-    /// Starts a process again whose last one has ended.
-    pub(crate) async fn restart(&mut self, role: Role) {
-        self.restart_with(role, "").await;
+    /// Lets the next process that comes to the failpoint suffer what it says.
+    pub(crate) fn arm(&self) {
+        std::fs::write(armed(self.data.path()), "").unwrap();
     }
 
-    /// The same with these failpoints.
-    pub(crate) async fn restart_with(&mut self, role: Role, failpoints: &str) {
-        let started = Started {
+    /// Sets the clock of a process wrong by this much.
+    pub(crate) fn set_clock(&self, role: Role, seconds: i64) {
+        std::fs::write(clock(self.data.path(), role), seconds.to_string()).unwrap();
+    }
+
+    /// Waits until a process has suffered what its failpoint says; which one that is.
+    pub(crate) async fn struck(&mut self) -> Role {
+        let roles: Vec<_> = self.nodes().map(|(role, _)| role).collect();
+        let mut struck = None;
+        eventually("a process came to its failpoint", async || {
+            for role in &roles {
+                if is_down(self.node(*role)) {
+                    struck = Some(*role);
+                }
+            }
+            struck
+        })
+        .await
+    }
+
+    /// Starts a process again whose last one has ended.
+    pub(crate) async fn restart(&mut self, role: Role) {
+        let new = self.started().start(role).await;
+        let old = std::mem::replace(self.node(role), new);
+        self.earlier.push((role.name(), old.said()));
+        self.publish();
+    }
+
+    /// The replica is the master from now on, and the other way round.
+    pub(crate) fn replica_is_master(&mut self) {
+        self.redis.swap(0, 1);
+        self.services.redis = format!("redis://{}", self.redis[0].address());
+    }
+
+    fn started(&self) -> Started<'_> {
+        Started {
             services: &self.services,
             doors: &self.redis_doors,
             data: self.data.path(),
-        };
-        let new = started.start(role, failpoints).await;
-        let old = std::mem::replace(self.node(role), new);
-        self.earlier.push((format!("{role:?}"), old.said()));
-        self.publish();
+            failpoint: self.failpoint,
+        }
+    }
+
+    /// Starts a process that refuses to; what it says.
+    pub(crate) async fn refuses_to_start(&self, role: Role) -> String {
+        let started = self.started();
+        run_with(started.command(role), "")
+            .await
+            .refused()
+            .to_owned()
     }
 
     /// Waits until every process says that it is ready.
     pub(crate) async fn ready(&self) {
         for (role, node) in self.nodes() {
             let url = format!("{}/readyz", node.address());
-            eventually(&format!("{role:?} is ready"), async || {
+            eventually(&format!("{} is ready", role.name()), async || {
                 let answer = reqwest::get(&url).await.ok()?;
                 answer.status().is_success().then_some(())
             })
@@ -144,18 +194,18 @@ impl Shop {
 
     /// All that its processes have said so far, with the names of those who said it.
     pub(crate) fn said(&self) -> Vec<(String, String)> {
-        let now = self
-            .nodes()
-            .map(|(role, node)| (format!("{role:?}"), node.said()));
+        let now = self.nodes().map(|(role, node)| (role.name(), node.said()));
         self.earlier.iter().cloned().chain(now).collect()
     }
 
-    /// A tool (`replay`, `audit`) that finds this shop, run to its end.
+    /// A tool (`replay`, `audit`, `log`) that finds this shop, run to its end.
     pub(crate) async fn tool(&self, name: &str) -> Ended {
         let mut command = holdfast();
         command.arg(name).arg("--data").arg(self.data.path());
         command.args(kafka_arguments(&self.services));
-        command.args(self.services.mysql_arguments());
+        if name != "log" {
+            command.args(self.services.mysql_arguments());
+        }
         if name == "audit" {
             command.args(self.services.redis_arguments());
         }
@@ -178,10 +228,15 @@ struct Started<'a> {
     services: &'a Services,
     doors: &'a [Door; 2],
     data: &'a Path,
+    failpoint: &'static str,
 }
 
 impl Started<'_> {
-    async fn start(&self, role: Role, failpoints: &str) -> Node {
+    async fn start(&self, role: Role) -> Node {
+        Node::start_as(self.command(role)).await
+    }
+
+    fn command(&self, role: Role) -> Command {
         let mut command = holdfast();
         match role {
             Role::CommandApi(number) => {
@@ -205,15 +260,40 @@ impl Started<'_> {
                 command.args(self.services.mysql_arguments());
             }
         }
+        let mut failpoints = format!("clock=return({})", clock(self.data, role).display());
+        if let Some((point, action)) = self.failpoint.split_once('=') {
+            let armed = armed(self.data);
+            write!(failpoints, ";{point}=return({action}@{})", armed.display()).unwrap();
+        }
         command
             .args(["--listen", "127.0.0.1:0"])
             .env("FAILPOINTS", failpoints);
-        Node::start_as(command).await
+        command
     }
 
     fn of_api(&self, command: &mut Command) {
         command.arg("--data").arg(self.data);
     }
+}
+
+/// Whether it runs no instructions: it has ended, or is stopped.
+fn is_down(node: &mut Node) -> bool {
+    if !matches!(node.process.try_wait(), Ok(None)) {
+        return true;
+    }
+    let pid = node.process.id().expect("it runs");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state is the first word after the name, which stands in parentheses.
+    let state = stat.rsplit(") ").next();
+    state.is_some_and(|state| state.starts_with('T'))
+}
+
+fn armed(data: &Path) -> PathBuf {
+    data.join("armed")
+}
+
+fn clock(data: &Path, role: Role) -> PathBuf {
+    data.join(format!("clock-{}", role.name()))
 }
 
 fn kafka_arguments(services: &Services) -> Vec<String> {

@@ -47,10 +47,16 @@ impl Stage {
         format!("mysql://holdfast:holdfast@{}", self.mysql_door.address())
     }
 
-    /// Opens every door.
-    pub(crate) fn open_doors(&self) {
+    /// Makes whole what a row that stopped half-way may have left broken.
+    pub(crate) async fn mend(&mut self) {
         for door in self.kafka_doors.iter().chain([&self.mysql_door]) {
             door.set(Passing::Open);
+        }
+        for server in self.kafka.iter_mut().chain([&mut self.mysql]) {
+            match server.process.try_wait() {
+                Ok(None) => server.go_on(),
+                _ => server.restart().await,
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::ledger::Told;
 use crate::rows::Row;
 use crate::shop::Shop;
 
@@ -33,6 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) measured: Option<Measured>,
     pub(crate) wrong: Vec<String>,
     pub(crate) logs: PathBuf,
+    /// How long the whole row took.
+    pub(crate) took: Duration,
 }
 
 impl Outcome {
@@ -53,6 +56,7 @@ impl Outcome {
             )
             .unwrap();
         }
+        write!(line, " ({})", seconds(self.took)).unwrap();
         for wrong in &self.wrong {
             write!(line, "\n       WRONG: {wrong}").unwrap();
         }
@@ -120,7 +124,7 @@ pub(crate) fn write(outcomes: &[Outcome], rounds: u64) {
 }
 
 /// Keeps what the processes said, and what was wrong; the folder, from the checkout.
-pub(crate) fn keep_logs(row: &Row, shop: &Shop, wrong: &[String]) -> PathBuf {
+pub(crate) async fn keep_logs(row: &Row, shop: &Shop, told: &Told, wrong: &[String]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = Path::new("target/chaos").join(row.id);
     let place = root.join(&folder);
@@ -130,6 +134,13 @@ pub(crate) fn keep_logs(row: &Row, shop: &Shop, wrong: &[String]) -> PathBuf {
     for (number, (who, said)) in shop.said().into_iter().enumerate() {
         std::fs::write(place.join(format!("{number}-{who}.log")), said).unwrap();
     }
-    std::fs::write(place.join("wrong.txt"), wrong.join("\n\n")).unwrap();
+    let texts = [
+        ("wrong.txt", wrong.join("\n\n")),
+        ("told.txt", told.history()),
+        ("records.txt", shop.tool("log").await.stdout),
+    ];
+    for (name, text) in texts {
+        std::fs::write(place.join(name), text).unwrap();
+    }
     folder
 }

@@ -1,6 +1,24 @@
 //! What is injected, row by row, named after the faults table (`../SCENARIOS.md`).
 
+/// A row and the function that plays it.
+macro_rules! row {
+    ($id:literal, $fault:literal, $inject:ident) => {
+        $crate::rows::Row::new($id, $fault, |scene| Box::pin($inject(scene)))
+    };
+}
+
+mod clocks;
+mod disk;
+mod failover;
+mod kafka;
+mod mysql;
+mod network;
 mod nodes;
+mod projectors;
+mod recovery;
+mod redis;
+mod storm;
+mod versions;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +26,6 @@ use std::time::Duration;
 use futures::future::LocalBoxFuture;
 
 use crate::scene::Scene;
-use crate::shop::Role;
 
 /// Injects a fault and returns when it is over.
 type Inject = for<'a, 'b> fn(&'a mut Scene<'b>) -> LocalBoxFuture<'a, ()>;
@@ -20,8 +37,9 @@ pub(crate) struct Row {
     pub(crate) id: &'static str,
     /// In words.
     pub(crate) fault: &'static str,
-    /// What processes have set when the shop opens.
-    pub(crate) failpoints: &'static [(Role, &'static str)],
+    /// The point at which something happens to a process once the row has armed it, such as
+    /// `commit.decided=kill`.
+    pub(crate) failpoint: &'static str,
     /// From the fault's end to the first 2xx.
     pub(crate) answers_within: Duration,
     /// Whether CI has time for it.
@@ -39,15 +57,15 @@ impl Row {
         Self {
             id,
             fault,
-            failpoints: &[],
+            failpoint: "",
             answers_within: Duration::from_secs(10),
             short: false,
             inject,
         }
     }
 
-    const fn with(mut self, failpoints: &'static [(Role, &'static str)]) -> Self {
-        self.failpoints = failpoints;
+    const fn at(mut self, failpoint: &'static str) -> Self {
+        self.failpoint = failpoint;
         self
     }
 
@@ -70,5 +88,19 @@ impl fmt::Debug for Row {
 
 /// All rows, in the table's order.
 pub(crate) fn all() -> Vec<Row> {
-    [nodes::ROWS].concat()
+    [
+        nodes::ROWS,
+        network::ROWS,
+        redis::ROWS,
+        failover::ROWS,
+        recovery::ROWS,
+        kafka::ROWS,
+        projectors::ROWS,
+        mysql::ROWS,
+        versions::ROWS,
+        clocks::ROWS,
+        disk::ROWS,
+        storm::ROWS,
+    ]
+    .concat()
 }

@@ -1,19 +1,96 @@
-//! F1 to F3: nodes that are killed or paused, at any moment and at named ones.
+//! F1 to F3: nodes that are killed or paused, at any moment and at named ones, and clients that
+//! hang up.
 
-use futures::FutureExt;
+use std::time::Duration;
+
+use futures::future::join_all;
+use rand::Rng;
 
 use super::Row;
+use crate::harness::fresh_key;
+use crate::load::HOT;
+use crate::redis::ask;
 use crate::scene::Scene;
 use crate::shop::Role;
 
-pub(super) const ROWS: &[Row] = &[Row::new(
-    "F1.a",
-    "a command-api killed at some moment, three times",
-    |scene| f01_killed_at_some_moment(scene).boxed_local(),
-)
-.in_short()];
+pub(super) const ROWS: &[Row] = &[
+    row!(
+        "F1.a",
+        "a command-api killed at any moment, three times",
+        f01_killed_at_any_moment
+    ),
+    row!("F1.b", "killed before the decision", f01_killed_at_a_point).at("commit.prepared=kill"),
+    row!(
+        "F1.c",
+        "killed after the decision, before the append",
+        f01_killed_at_a_point
+    )
+    .at("commit.decided=kill")
+    .in_short(),
+    row!(
+        "F1.d",
+        "killed when its append is acknowledged",
+        f01_killed_at_a_point
+    )
+    .at("commit.appended=kill"),
+    row!(
+        "F1.e",
+        "killed after the read-back, before the answer",
+        f01_killed_at_a_point
+    )
+    .at("commit.read-back=kill"),
+    row!(
+        "F1.f",
+        "killed after the answer, before settling",
+        f01_killed_at_a_point
+    )
+    .at("commit.answered=kill"),
+    row!("F1.g", "killed after settling", f01_killed_at_a_point).at("commit.settled=kill"),
+    row!("F1.h", "both command-api killed at once", f01_both_killed),
+    row!(
+        "F2.a",
+        "paused before the decision while Redis is rebuilt",
+        f02_paused_over_a_rebuild
+    )
+    .at("commit.prepared=stop"),
+    row!(
+        "F2.b",
+        "paused after the decision while Redis is rebuilt",
+        f02_paused_over_a_rebuild
+    )
+    .at("commit.decided=stop")
+    .in_short(),
+    row!(
+        "F2.c",
+        "paused after the append while Redis is rebuilt",
+        f02_paused_over_a_rebuild
+    )
+    .at("commit.appended=stop"),
+    row!(
+        "F2.d",
+        "paused after the read-back while Redis is rebuilt",
+        f02_paused_over_a_rebuild
+    )
+    .at("commit.read-back=stop"),
+    row!(
+        "F2.e",
+        "paused before settling while Redis is rebuilt",
+        f02_paused_over_a_rebuild
+    )
+    .at("commit.answered=stop"),
+    row!(
+        "F2.f",
+        "paused at any moment, five times",
+        f02_paused_at_any_moment
+    ),
+    row!(
+        "F3.a",
+        "sixty clients hang up while their orders run",
+        f03_clients_hang_up
+    ),
+];
 
-async fn f01_killed_at_some_moment(scene: &mut Scene<'_>) {
+async fn f01_killed_at_any_moment(scene: &mut Scene<'_>) {
     scene.begins();
     for turn in 0..3 {
         let role = Role::CommandApi(turn % 2);
@@ -23,4 +100,69 @@ async fn f01_killed_at_some_moment(scene: &mut Scene<'_>) {
         scene.load.accepts(10).await;
     }
     scene.is_over();
+}
+
+/// The other node answers, and completes what the dead one had begun, before it is back.
+async fn f01_killed_at_a_point(scene: &mut Scene<'_>) {
+    scene.shop.arm();
+    let dead = scene.shop.struck().await;
+    scene.is_over();
+    scene.load.accepts(40).await;
+    scene.shop.restart(dead).await;
+}
+
+async fn f01_both_killed(scene: &mut Scene<'_>) {
+    scene.begins();
+    for role in [Role::CommandApi(0), Role::CommandApi(1)] {
+        scene.shop.node(role).kill().await;
+    }
+    for role in [Role::CommandApi(0), Role::CommandApi(1)] {
+        scene.shop.restart(role).await;
+    }
+    scene.is_over();
+}
+
+async fn f02_paused_over_a_rebuild(scene: &mut Scene<'_>) {
+    scene.shop.arm();
+    let paused = scene.shop.struck().await;
+    scene.begins();
+    ask(&scene.shop.redis[0], &["FLUSHALL"]).await;
+    scene.load.accepts(20).await;
+    scene.shop.node(paused).signal("-CONT");
+    scene.is_over();
+}
+
+async fn f02_paused_at_any_moment(scene: &mut Scene<'_>) {
+    scene.begins();
+    for _ in 0..5 {
+        let role = Role::CommandApi(scene.draws.random_range(0..2));
+        scene.shop.node(role).signal("-STOP");
+        scene.load.accepts(10).await;
+        scene.shop.node(role).signal("-CONT");
+        scene.load.accepts(5).await;
+    }
+    scene.is_over();
+}
+
+/// They hang up after some milliseconds, and ask much later what became of it.
+async fn f03_clients_hang_up(scene: &mut Scene<'_>) {
+    scene.begins();
+    let worker = scene.load.worker();
+    let mut orders = vec![];
+    for _ in 0..60 {
+        let key = fresh_key();
+        let patience = Duration::from_millis(scene.draws.random_range(1..40));
+        let call = scene.load.customers[0].order_call(&key, HOT, 1).send();
+        orders.push(async move {
+            // Whatever came of it, nobody hears it.
+            let _ = tokio::time::timeout(patience, call).await;
+            key
+        });
+    }
+    let keys = join_all(orders).await;
+    scene.is_over();
+    scene.load.accepts(20).await;
+    for key in keys {
+        worker.order_with_key(&key, &[(HOT, 1)]).await;
+    }
 }

@@ -15,7 +15,7 @@ const LISTENING: &str = "Holdfast is listening on ";
 /// A running server. Dropped, it is killed.
 pub(crate) struct Node {
     address: String,
-    process: Child,
+    pub(crate) process: Child,
     said: Said,
 }
 

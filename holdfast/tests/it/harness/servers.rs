@@ -16,7 +16,7 @@ pub(crate) struct Server {
     _directory: TempDir,
     pub(crate) port: u16,
     start: Command,
-    process: Child,
+    pub(crate) process: Child,
 }
 
 /// Holds back other tests that start a broker or a database of their own: each of them is a

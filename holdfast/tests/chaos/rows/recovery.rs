@@ -1,0 +1,197 @@
+//! F7: recoveries that end or pause between any two of their steps, that meet each other, and that
+//! begin with many commands in flight.
+
+use futures::future::join_all;
+
+use super::Row;
+use crate::load::HOT;
+use crate::redis::ask;
+use crate::scene::Scene;
+use crate::shop::Role;
+
+pub(super) const ROWS: &[Row] = &[
+    row!(
+        "F7.a",
+        "the recovering node killed after its claim",
+        f07_node_killed
+    )
+    .at("recovery.claimed=kill")
+    .answers_within(20),
+    row!(
+        "F7.b",
+        "killed when it has read its claim back",
+        f07_node_killed
+    )
+    .at("recovery.claim-read-back=kill")
+    .answers_within(20),
+    row!("F7.c", "killed with some fences written", f07_node_killed)
+        .at("recovery.one-fence=kill")
+        .answers_within(20),
+    row!(
+        "F7.d",
+        "killed when all fences are written",
+        f07_node_killed
+    )
+    .at("recovery.fenced=kill")
+    .answers_within(20),
+    row!("F7.e", "killed after the fold", f07_node_killed)
+        .at("recovery.folded=kill")
+        .answers_within(20),
+    row!(
+        "F7.f",
+        "killed when older epochs are deleted",
+        f07_node_killed
+    )
+    .at("recovery.deleted=kill")
+    .answers_within(20),
+    row!("F7.g", "killed when its marker is written", f07_node_killed)
+        .at("recovery.marked=kill")
+        .answers_within(20),
+    row!(
+        "F7.h",
+        "killed in the middle of the rebuild",
+        f07_node_killed
+    )
+    .at("recovery.piece-written=kill")
+    .answers_within(20)
+    .in_short(),
+    row!("F7.i", "killed before it publishes", f07_node_killed)
+        .at("recovery.rebuilt=kill")
+        .answers_within(20),
+    row!(
+        "F7.j",
+        "killed after it published, before Opened",
+        f07_node_killed
+    )
+    .at("recovery.published=kill")
+    .answers_within(20),
+    row!(
+        "F7.k",
+        "both nodes killed, one after the other, in their rebuilds",
+        f07_both_killed
+    )
+    .at("recovery.piece-written=kill")
+    .answers_within(30),
+    row!(
+        "F7.l",
+        "Redis killed before the marker is written",
+        f07_redis_killed
+    )
+    .at("recovery.deleted=stop")
+    .answers_within(20),
+    row!(
+        "F7.m",
+        "Redis killed in the middle of the rebuild",
+        f07_redis_killed
+    )
+    .at("recovery.piece-written=stop")
+    .answers_within(20),
+    row!(
+        "F7.n",
+        "Redis killed before the rebuild is published",
+        f07_redis_killed
+    )
+    .at("recovery.rebuilt=stop")
+    .answers_within(20),
+    row!(
+        "F7.o",
+        "Redis killed right after the rebuild is published",
+        f07_redis_killed
+    )
+    .at("recovery.published=stop")
+    .answers_within(20),
+    row!(
+        "F7.p",
+        "paused after its fences, overtaken, goes on",
+        f07_overtaken
+    )
+    .at("recovery.fenced=stop")
+    .answers_within(20),
+    row!(
+        "F7.q",
+        "paused before the marker, overtaken, goes on",
+        f07_overtaken
+    )
+    .at("recovery.deleted=stop")
+    .answers_within(20),
+    row!(
+        "F7.r",
+        "paused before it publishes, overtaken, goes on",
+        f07_overtaken
+    )
+    .at("recovery.rebuilt=stop")
+    .answers_within(20),
+    row!(
+        "F7.s",
+        "flushed with four hundred orders in flight",
+        f07_many_in_flight
+    ),
+];
+
+impl Scene<'_> {
+    async fn flush(&self) {
+        ask(&self.shop.redis[0], &["FLUSHALL"]).await;
+    }
+}
+
+async fn f07_node_killed(scene: &mut Scene<'_>) {
+    scene.begins();
+    scene.shop.arm();
+    scene.flush().await;
+    let dead = scene.shop.struck().await;
+    scene.is_over();
+    scene.load.accepts(20).await;
+    scene.shop.restart(dead).await;
+}
+
+async fn f07_both_killed(scene: &mut Scene<'_>) {
+    scene.begins();
+    scene.shop.arm();
+    scene.flush().await;
+    let first = scene.shop.struck().await;
+    scene.shop.arm();
+    let other = match first {
+        Role::CommandApi(0) => Role::CommandApi(1),
+        _ => Role::CommandApi(0),
+    };
+    scene.shop.node(other).ended().await;
+    scene.shop.restart(first).await;
+    scene.shop.restart(other).await;
+    scene.is_over();
+}
+
+async fn f07_redis_killed(scene: &mut Scene<'_>) {
+    scene.begins();
+    scene.shop.arm();
+    scene.flush().await;
+    let recovering = scene.shop.struck().await;
+    scene.shop.redis[0].kill();
+    scene.shop.redis[0].restart().await;
+    scene.shop.node(recovering).signal("-CONT");
+    scene.is_over();
+}
+
+/// The other node takes over from one that shows no life, and that one must not undo it.
+async fn f07_overtaken(scene: &mut Scene<'_>) {
+    scene.begins();
+    scene.shop.arm();
+    scene.flush().await;
+    let paused = scene.shop.struck().await;
+    scene.load.accepts(20).await;
+    scene.shop.node(paused).signal("-CONT");
+    scene.is_over();
+}
+
+async fn f07_many_in_flight(scene: &mut Scene<'_>) {
+    let worker = scene.load.worker();
+    let orders = (0..400).map(|_| {
+        let worker = worker.clone();
+        tokio::spawn(async move { worker.order(&[(HOT, 1)]).await })
+    });
+    let orders: Vec<_> = orders.collect();
+    scene.load.accepts(5).await;
+    scene.begins();
+    scene.flush().await;
+    scene.is_over();
+    join_all(orders).await;
+}
