@@ -6,6 +6,8 @@ use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::{Deserialize, Serialize};
 
+mod reading;
+
 use crate::ids::{OrderId, UserId};
 use crate::inventory::{ItemStatus, Terms};
 use crate::money::Money;
@@ -49,6 +51,11 @@ impl OrderStatus {
             .iter()
             .find(|(from, by, _)| (*from, *by) == (self, action))
             .map(|(_, _, to)| *to)
+    }
+
+    /// Whether no step leads on from here: nothing is ever recorded of such an order again.
+    pub fn is_final(self) -> bool {
+        TRANSITIONS.iter().all(|(from, _, _)| *from != self)
     }
 }
 
@@ -137,8 +144,8 @@ pub enum OrderCommand {
     },
 }
 
-/// What happened to an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What happened to an order. Read by [`reading`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum OrderEvent {
     /// It was placed and its units are held.

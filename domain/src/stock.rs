@@ -20,12 +20,15 @@ pub struct StockMovement {
 /// Sums movements per SKU (sorted by SKU), leaving out those that cancel out. The same SKU named
 /// twice must be judged by its sum (scenario T3).
 pub fn sum_per_sku(movements: impl IntoIterator<Item = StockMovement>) -> Vec<StockMovement> {
-    let mut sums = std::collections::BTreeMap::<Sku, i64>::new();
-    for movement in movements {
-        *sums.entry(movement.sku).or_default() += movement.quantity;
-    }
-    sums.into_iter()
-        .filter(|(_, quantity)| *quantity != 0)
-        .map(|(sku, quantity)| StockMovement { sku, quantity })
-        .collect()
+    let mut sums: Vec<StockMovement> = movements.into_iter().collect();
+    sums.sort_by(|a, b| a.sku.cmp(&b.sku));
+    sums.dedup_by(|next, sum| {
+        let same = next.sku == sum.sku;
+        if same {
+            sum.quantity += next.quantity;
+        }
+        same
+    });
+    sums.retain(|sum| sum.quantity != 0);
+    sums
 }

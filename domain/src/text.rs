@@ -29,7 +29,12 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
         if input.len() > MAX * 4 * 3 {
             return Err(Self::wrong_length());
         }
-        let text: String = input.nfc().collect();
+        // Plain ASCII is its own normal form, and most of what is read is that.
+        let text: String = if input.is_ascii() {
+            input.to_owned()
+        } else {
+            input.nfc().collect()
+        };
         if text.chars().any(char::is_control) {
             return Err(Invalid::new(
                 "Control characters are not allowed; remove them.",

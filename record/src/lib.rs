@@ -16,7 +16,7 @@ pub mod partition;
 pub mod position;
 pub mod reader;
 
-pub use body::{Actor, Body, Events, Record, RecordedKey};
+pub use body::{Actor, Body, Events, Recalled, Record, RecordedKey};
 pub use envelope::{AggregateType, Envelope, RecordId};
 pub use partition::{Layout, Partition, Topic};
 pub use position::Position;
