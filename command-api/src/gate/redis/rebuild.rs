@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use record::Partition;
 use redis::{Cmd, Pipeline, Value, cmd};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -48,6 +49,7 @@ pub(super) async fn begin(shared: Arc<Shared>, epoch: u64) -> Result<RedisRebuil
         shared,
         epoch,
         master_replid,
+        under_way: JoinSet::new(),
     })
 }
 
@@ -137,6 +139,19 @@ pub(super) struct RedisRebuild {
     shared: Arc<Shared>,
     epoch: u64,
     master_replid: String,
+    /// What is on its way while the next pieces are packed: Redis and this program have a core
+    /// each. One at a time, so that no more than two calls' pieces are held.
+    under_way: JoinSet<Result<(), GateError>>,
+}
+
+impl RedisRebuild {
+    /// Waits for the replies to what is on its way.
+    async fn answered(&mut self) -> Result<(), GateError> {
+        while let Some(ended) = self.under_way.join_next().await {
+            ended.map_err(|error| GateError::Unanswered(error.to_string()))??;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -147,22 +162,28 @@ impl Rebuild for RedisRebuild {
             let (hash, field, value) = packed(piece)?;
             by_hash.entry(hash).or_default().push((field, value));
         }
-        let commands: Vec<Cmd> = by_hash
-            .iter()
-            .flat_map(|(hash, fields)| {
-                let key = self.shared.namespace.key(self.epoch, hash);
-                fields
-                    .chunks(FIELDS_PER_COMMAND)
-                    .map(move |chunk| hset(key.clone(), chunk))
-            })
-            .collect();
-        for chunk in commands.chunks(COMMANDS_PER_PIPELINE) {
-            let mut pipeline = Pipeline::with_capacity(chunk.len());
-            for command in chunk {
-                pipeline.add_command(command.clone());
+        let mut pipelines = vec![Pipeline::new()];
+        for (hash, fields) in by_hash {
+            let key = self.shared.namespace.key(self.epoch, hash);
+            for chunk in fields.chunks(FIELDS_PER_COMMAND) {
+                if pipelines
+                    .last()
+                    .is_some_and(|full| full.len() >= COMMANDS_PER_PIPELINE)
+                {
+                    pipelines.push(Pipeline::new());
+                }
+                let last = pipelines.last_mut().expect("there is one from the start");
+                last.add_command(hset(key.clone(), chunk));
             }
-            self.shared.commands.call_all(&pipeline).await?;
         }
+        self.answered().await?;
+        let shared = Arc::clone(&self.shared);
+        self.under_way.spawn(async move {
+            for pipeline in pipelines.iter().filter(|pipeline| !pipeline.is_empty()) {
+                shared.commands.call_all(pipeline).await?;
+            }
+            Ok(())
+        });
         Ok(())
     }
 
@@ -170,9 +191,10 @@ impl Rebuild for RedisRebuild {
     /// are, and not `WATCH`: it checks in the same step that this is still the master, and the
     /// marker, of step 3.
     async fn publish(
-        self: Box<Self>,
+        mut self: Box<Self>,
         fences: BTreeMap<Partition, u64>,
     ) -> Result<Current, GateError> {
+        self.answered().await?;
         let epoch = scripts::Epoch {
             namespace: &self.shared.namespace,
             number: self.epoch,
