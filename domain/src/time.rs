@@ -56,7 +56,9 @@ fn own_form(text: &[u8]) -> Option<Time> {
     }
     let number = |from: usize, to: usize| {
         let digits = text[from..to].iter();
-        digits.fold(0, |number: i64, digit| number * 10 + i64::from(digit - b'0'))
+        digits.fold(0, |number: i64, digit| {
+            number * 10 + i64::from(digit - b'0')
+        })
     };
     let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
     let (hour, minute, second) = (number(11, 13), number(14, 16), number(17, 19));
@@ -71,7 +73,11 @@ fn own_form(text: &[u8]) -> Option<Time> {
         return None;
     }
     // Days of a calendar whose year begins in March, so that a leap day is the last of its year.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
     const DAYS_UNTIL_1970: i64 = 719_468;
     let seconds = (days - DAYS_UNTIL_1970) * 86_400 + hour * 3_600 + minute * 60 + second;
