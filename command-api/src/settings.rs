@@ -5,6 +5,8 @@ use std::time::Duration;
 use domain::money::Currency;
 use record::epochs::Shop;
 
+use crate::epoch::snapshot::SnapshotSettings;
+
 /// Settings of a command node.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -42,6 +44,10 @@ pub struct Settings {
     pub recovery_wait: Duration,
     /// How long accepted idempotency keys are remembered.
     pub key_retention: Duration,
+    /// How many tasks fold the log at once in a recovery.
+    pub fold_tasks: usize,
+    /// Where snapshots of the fold are kept and when they are made; `None`: there are none.
+    pub snapshots: Option<SnapshotSettings>,
 }
 
 impl Settings {
@@ -64,6 +70,8 @@ impl Settings {
             claim_backoff: Duration::from_millis(200),
             recovery_wait: Duration::from_secs(5),
             key_retention: Duration::from_secs(7 * 24 * 3600),
+            fold_tasks: 1,
+            snapshots: None,
         }
     }
 

@@ -9,7 +9,7 @@ use command_api::commands::Commands;
 use command_api::commands::passwords::Passwords;
 use command_api::commands::users::Personal;
 use command_api::commit::Committer;
-use command_api::epoch::EpochState;
+use command_api::epoch::{EpochState, Progress};
 use command_api::gate::Gate;
 use command_api::settings::Settings;
 use contract::operations::Part;
@@ -86,8 +86,15 @@ impl WriteSide {
             match &*state.borrow() {
                 EpochState::Open(_) => break,
                 // A long log takes its time.
-                EpochState::Recovering { folded, total, .. } => {
-                    tracing::info!(folded, total, "the gate is being rebuilt from the log");
+                EpochState::Recovering { progress, .. } => {
+                    let Progress { folded, total, .. } = *progress;
+                    let percent = progress.percent();
+                    tracing::info!(
+                        folded,
+                        total,
+                        percent,
+                        "the gate is being rebuilt from the log"
+                    );
                 }
                 // Whoever gave up before the wait is over would never claim, however often it is
                 // started again.
@@ -109,13 +116,8 @@ impl WriteSide {
             async move {
                 match &*committer.keeper().state().borrow() {
                     EpochState::Open(epoch) => Ok(format!("epoch {} is open", epoch.number())),
-                    EpochState::Recovering {
-                        reason,
-                        folded,
-                        total,
-                    } => {
-                        let percent = (folded * 100).checked_div(*total).unwrap_or(0).min(100);
-                        Err(format!("recovering, {percent} % ({reason})"))
+                    EpochState::Recovering { reason, progress } => {
+                        Err(format!("recovering, {} % ({reason})", progress.percent()))
                     }
                     EpochState::Unready(why) | EpochState::Unfit(why) => Err(why.clone()),
                     EpochState::Waiting { epoch } => {

@@ -13,14 +13,15 @@ use event_log::{Entry, EventLog, LogError};
 use parking_lot::Mutex;
 use record::epochs::EpochEntry;
 use record::{Envelope, Partition, Position, RecordId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Ids;
+use crate::epoch::fold::Fold;
 use crate::epoch::history::{self, History};
 use crate::epoch::recovery::{Recovery, RecoveryError, append_until_known};
-use crate::epoch::{EpochState, OpenEpoch};
+use crate::epoch::{EpochState, OpenEpoch, Progress, snapshot, snapshots};
 use crate::gate::{Current, Gate, GateError};
 use crate::read_back::ReadBack;
 use crate::settings::Settings;
@@ -50,6 +51,37 @@ pub struct Keeper {
     /// The highest epoch that another node claimed and that was waited for in vain.
     silent: Mutex<Option<u64>>,
     look: Notify,
+    /// Changes of the epoch that were asked for.
+    wanted: mpsc::Sender<Wanted>,
+    /// One that is prepared.
+    planned: Mutex<Option<Planned>>,
+}
+
+/// A change of the epoch that was asked for, and who waits to hear of it.
+struct Wanted {
+    why: String,
+    answer: oneshot::Sender<Result<Changed, String>>,
+}
+
+/// A change of the epoch that only has to be carried out.
+struct Planned {
+    wanted: Wanted,
+    fold: Fold,
+}
+
+/// An epoch that was changed as planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// The new one.
+    pub epoch: u64,
+    /// How long no command could be decided.
+    pub pause: Duration,
+}
+
+impl std::fmt::Debug for Planned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planned").finish_non_exhaustive()
+    }
 }
 
 impl Keeper {
@@ -63,6 +95,7 @@ impl Keeper {
     ) -> Arc<Self> {
         let history = history::follow(Arc::clone(&log));
         let node = ids.next();
+        let (wanted, asked) = mpsc::channel(1);
         let keeper = Arc::new(Self {
             gate,
             log,
@@ -75,10 +108,23 @@ impl Keeper {
             closed: Mutex::default(),
             silent: Mutex::default(),
             look: Notify::new(),
+            wanted,
+            planned: Mutex::default(),
         });
-        tokio::spawn(run(Arc::downgrade(&keeper)));
+        tokio::spawn(run(Arc::downgrade(&keeper), asked));
         tokio::spawn(answer_questions(Arc::downgrade(&keeper)));
+        if let Some(settings) = keeper.settings.snapshots.clone() {
+            tokio::spawn(snapshots::keep(Arc::downgrade(&keeper), settings));
+        }
         keeper
+    }
+
+    pub(crate) fn log(&self) -> &Arc<dyn EventLog> {
+        &self.log
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Whether commands can be decided.
@@ -110,16 +156,40 @@ impl Keeper {
         Err(match &*self.state.borrow() {
             EpochState::Open(_) => "the epoch has just opened".to_owned(),
             EpochState::Unready(why) | EpochState::Unfit(why) => why.clone(),
-            EpochState::Waiting { epoch } => format!("epoch {epoch} has begun elsewhere"),
-            EpochState::Recovering {
-                reason,
-                folded,
-                total,
-            } => {
-                let percent = (folded * 100).checked_div(*total).unwrap_or(0).min(100);
-                format!("recovering, {percent} % ({reason})")
+EpochState::Waiting { epoch } => format!("epoch {epoch} has begun elsewhere"),
+            EpochState::Recovering { reason, progress } => {
+                format!("recovering, {} % ({reason})", progress.percent())
             }
         })
+    }
+
+    /// Changes the epoch, so that what was over long ago leaves the gate. All that can be done
+    /// before is done before; then commands wait as in any recovery.
+    ///
+    /// # Errors
+    /// Why it was not changed; the open epoch stays, or another one was opened.
+    pub async fn change_epoch(&self, why: &str) -> Result<Changed, String> {
+        let stopping = || "the node is stopping".to_owned();
+        let (answer, answered) = oneshot::channel();
+        let why = why.to_owned();
+        let wanted = Wanted { why, answer };
+        self.wanted.send(wanted).await.map_err(|_| stopping())?;
+        let given_up = || "it was given up, for a recovery was due".to_owned();
+        answered.await.map_err(|_| given_up())?
+    }
+
+    /// Makes a snapshot of the fold now, where there is a place for it.
+    ///
+    /// # Errors
+    /// Why none was made.
+    pub async fn make_snapshot(&self) -> Result<snapshot::Stored, String> {
+        let Some(settings) = &self.settings.snapshots else {
+            return Err("no directory for snapshots was given".to_owned());
+        };
+        match snapshots::make(self, settings, false).await {
+            Ok((stored, _)) => Ok(stored),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// A gate call found this epoch closed or its data damaged.
@@ -144,6 +214,10 @@ impl Keeper {
 
     /// Finds an open epoch, by recovery if need be.
     async fn find(&self) -> Result<Current, RecoveryError> {
+        let planned = self.planned.lock().take();
+        if let Some(planned) = planned {
+            return self.carry_out(planned).await;
+        }
         let mut backed_off = false;
         loop {
             self.catch_up_with_claims().await?;
@@ -160,7 +234,7 @@ impl Keeper {
                     Err(_) => *self.silent.lock() = Some(claimed),
                 }
             } else if backed_off {
-                return self.recover(reason).await;
+                return self.recover(reason, None).await;
             } else {
                 let backoff = rand::random_range(Duration::ZERO..=self.settings.claim_backoff);
                 tokio::time::sleep(backoff).await;
@@ -275,27 +349,57 @@ impl Keeper {
         Ok(())
     }
 
-    async fn recover(&self, reason: String) -> Result<Current, RecoveryError> {
+    /// Changes the epoch as planned.
+    async fn carry_out(&self, planned: Planned) -> Result<Current, RecoveryError> {
+        let Planned { wanted, fold } = planned;
+        let began = Instant::now();
+        let recovered = self.recover(wanted.why, Some(fold)).await;
+        let pause = began.elapsed();
+        let answer = match &recovered {
+            Ok(current) => Ok(Changed {
+                epoch: current.epoch,
+                pause,
+            }),
+            Err(error) => Err(error.to_string()),
+        };
+        // Who asked may have gone.
+        let _ = wanted.answer.send(answer);
+        recovered
+    }
+
+    async fn recover(
+        &self,
+        reason: String,
+        prepared: Option<Fold>,
+    ) -> Result<Current, RecoveryError> {
         tracing::info!(reason, "recovery begins");
         let started = Instant::now();
-        let progress = |_epoch, folded, total| {
+        let tell = |progress: Progress| {
             self.say(EpochState::Recovering {
                 reason: reason.clone(),
-                folded,
-                total,
+                progress,
             });
+            for (name, count) in [
+                (crate::metrics::RECOVERY_FOLDED, progress.folded),
+                (crate::metrics::RECOVERY_TOTAL, progress.total),
+                (crate::metrics::RECOVERY_WRITTEN, progress.written),
+                (crate::metrics::RECOVERY_PIECES, progress.pieces),
+            ] {
+                metrics::gauge!(name).set(count as f64);
+            }
         };
-        progress(0, 0, 0);
+        tell(Progress::default());
         let recovery = Recovery {
             gate: &*self.gate,
-            log: &*self.log,
+            log: &self.log,
             ids: &*self.ids,
             settings: &self.settings,
             node: self.node,
             history: self.history.clone(),
             silent: *self.silent.lock(),
+            prepared,
         };
-        let current = recovery.run(&progress).await?;
+        let current = recovery.run(&tell).await?;
         let duration_ms = started.elapsed().as_millis() as u64;
         tracing::info!(
             epoch = current.epoch,
@@ -337,7 +441,7 @@ impl Keeper {
 }
 
 /// Looks for an epoch, keeps it, and looks again when it is closed or overtaken.
-async fn run(keeper: std::sync::Weak<Keeper>) {
+async fn run(keeper: std::sync::Weak<Keeper>, mut wanted: mpsc::Receiver<Wanted>) {
     loop {
         let Some(keeper) = keeper.upgrade() else {
             return;
@@ -347,7 +451,7 @@ async fn run(keeper: std::sync::Weak<Keeper>) {
             Err(error) => Err(error),
         };
         match found {
-            Ok(()) => wait_until_over(&keeper).await,
+            Ok(()) => wait_until_over(&keeper, &mut wanted).await,
             Err(error) => {
                 tracing::warn!(%error, "no epoch is open; trying again");
                 keeper.say(match error {
@@ -360,16 +464,20 @@ async fn run(keeper: std::sync::Weak<Keeper>) {
     }
 }
 
-/// Returns when the open epoch was reported closed, or a higher fence was seen.
-async fn wait_until_over(keeper: &Arc<Keeper>) {
+/// Returns when the open epoch was reported closed, a higher fence was seen, or a change of it is
+/// prepared.
+async fn wait_until_over(keeper: &Arc<Keeper>, wanted: &mut mpsc::Receiver<Wanted>) {
     let mut highest = keeper.read_back.highest_fence();
     let open = match &*keeper.state.borrow() {
         EpochState::Open(epoch) => epoch.number(),
         _ => return,
     };
     let idle = Duration::from_secs(1);
+    let mut prepared = std::pin::pin!(prepared(keeper, wanted));
     loop {
         tokio::select! {
+            biased;
+            // What is being prepared is given up where a recovery is due.
             () = keeper.look.notified() => return,
             overtaken = highest.wait_for(|highest| *highest > open) => {
                 if overtaken.is_ok() {
@@ -378,10 +486,37 @@ async fn wait_until_over(keeper: &Arc<Keeper>) {
                 }
                 return;
             }
+            planned = &mut prepared => {
+                *keeper.planned.lock() = Some(planned);
+                return;
+            }
             // Lets the task end when the node is dropped.
             () = tokio::time::sleep(idle) => if Arc::strong_count(keeper) <= 1 { return },
         }
     }
+}
+
+/// The next change that was asked for, with all of the log folded that is there by now.
+async fn prepared(keeper: &Keeper, wanted: &mut mpsc::Receiver<Wanted>) -> Planned {
+    loop {
+        let Some(wanted) = wanted.recv().await else {
+            // The keeper itself holds the other end.
+            return std::future::pending().await;
+        };
+        tracing::info!(why = wanted.why, "a change of the epoch is being prepared");
+        match prepare(keeper).await {
+            Ok(fold) => return Planned { wanted, fold },
+            Err(error) => {
+                let _ = wanted.answer.send(Err(error.to_string()));
+            }
+        }
+    }
+}
+
+/// Twice: the second time only what came while the first fold took its time.
+async fn prepare(keeper: &Keeper) -> Result<Fold, RecoveryError> {
+    let fold = snapshots::fold_to_the_end(keeper, None, false).await?;
+    snapshots::fold_to_the_end(keeper, Some(fold), false).await
 }
 
 /// Answers other nodes that ask whether the epoch lives which is open or being rebuilt here.
@@ -407,7 +542,7 @@ async fn answer_questions(keeper: std::sync::Weak<Keeper>) {
         answered = questions;
         let rebuilt = match &*keeper.state.borrow() {
             EpochState::Open(open) if open.number() >= epoch => None,
-            EpochState::Recovering { folded, .. } => Some(*folded),
+            EpochState::Recovering { progress, .. } => Some(progress.folded),
             _ => continue,
         };
         let node = keeper.node;

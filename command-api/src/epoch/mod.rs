@@ -1,7 +1,8 @@
 //! Epochs: one incarnation of the gate's data each, opened by claim, fences, rebuild, publish.
 //!
 //! [`keeper`] holds the node's epoch and decides when a recovery is due; [`recovery`] carries one
-//! out; [`fold`] turns the log into the gate's data; [`history`] follows the topic of claims.
+//! out; [`fold`] turns the log into the gate's data, [`snapshot`] keeps what it was on the way;
+//! [`history`] follows the topic of claims.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +16,10 @@ use crate::gate::{Current, ItemValue};
 pub mod fold;
 pub mod history;
 pub mod keeper;
+mod reading;
 pub mod recovery;
+pub mod snapshot;
+mod snapshots;
 
 /// The epoch in which commands are decided now, with what the node has learned in it.
 #[derive(Debug)]
@@ -81,10 +85,8 @@ pub enum EpochState {
     Recovering {
         /// Why it was needed.
         reason: String,
-        /// Records folded so far.
-        folded: u64,
-        /// Records to fold.
-        total: u64,
+        /// How far it is.
+        progress: Progress,
     },
     /// No: this epoch has begun elsewhere, and a sign of its life is waited for. The time for that
     /// doubles with every claim that led to nothing, so it may be long.
@@ -97,4 +99,27 @@ pub enum EpochState {
     /// No, and trying again alone does not help: this program, or how it was started, does not
     /// fit the log.
     Unfit(String),
+}
+
+/// How far a recovery is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Records folded so far.
+    pub folded: u64,
+    /// Records to fold.
+    pub total: u64,
+    /// Pieces of the gate written so far.
+    pub written: u64,
+    /// Pieces to write, about: they are known when all is folded.
+    pub pieces: u64,
+}
+
+impl Progress {
+    /// In percent. A piece takes about as long to write as a record to fold, so both count.
+    pub fn percent(&self) -> u64 {
+        let done = 100 * (self.folded + self.written);
+        done.checked_div(self.total + self.pieces)
+            .unwrap_or(0)
+            .min(100)
+    }
 }

@@ -5,25 +5,31 @@
 //! this try, and another try needs a new claim.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use event_log::{AppendFailure, Entry, EventLog, LogError};
 use futures::FutureExt;
 use record::epochs::{EpochEntry, GATE_INTERFACE, partition_name};
 use record::{Envelope, Partition, Position, RecordId};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Ids;
-use crate::epoch::fold::{Fold, FoldError};
+use crate::epoch::fold::{Fold, FoldError, Pieces};
 use crate::epoch::history::History;
-use crate::gate::{Current, Gate, GateError};
+use crate::epoch::reading::{self, Goal, Reading};
+use crate::epoch::{Progress, snapshot};
+use crate::gate::{Current, Gate, GateError, Rebuild};
 use crate::settings::Settings;
 
 /// Pieces of the gate that are written in one call.
 const PIECES_PER_CALL: usize = 2_000;
 
 /// How long the next batch of users' keys may take.
-const KEYS_READ_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+const KEYS_READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why a try to recover ended.
 #[derive(Debug, thiserror::Error)]
@@ -49,49 +55,52 @@ pub enum RecoveryError {
 #[derive(Debug)]
 pub(crate) struct Recovery<'a> {
     pub(crate) gate: &'a dyn Gate,
-    pub(crate) log: &'a dyn EventLog,
+    pub(crate) log: &'a Arc<dyn EventLog>,
     pub(crate) ids: &'a dyn Ids,
     pub(crate) settings: &'a Settings,
     pub(crate) node: Uuid,
     pub(crate) history: watch::Receiver<History>,
     /// The highest epoch of another node that was waited for in vain.
     pub(crate) silent: Option<u64>,
+    /// What was folded before anybody had to wait for it.
+    pub(crate) prepared: Option<Fold>,
 }
 
+/// Hears how far a recovery is.
+pub(crate) type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
 impl Recovery<'_> {
-    /// Opens a new epoch. `progress` hears (records folded, records to fold).
-    pub(crate) async fn run(
-        mut self,
-        progress: &(dyn Fn(u64, u64, u64) + Send + Sync),
-    ) -> Result<Current, RecoveryError> {
+    /// Opens a new epoch.
+    pub(crate) async fn run(mut self, tell: Tell<'_>) -> Result<Current, RecoveryError> {
+        let mut watch = Stopwatch::start();
         // 1. Claim.
         let epoch = self.claim().await?;
         failpoint::reached!("recovery.claim-read-back");
         // 2. Fence every partition; the fold below reads each fence back.
         self.fence(epoch).await?;
         failpoint::reached!("recovery.fenced");
-        let (pieces, fences) = self.fold(epoch, progress).await?;
+        watch.lap("fence");
+        let (fold, fences, progress) = self.fold(epoch, tell, &mut watch).await?;
+        let pieces = fold.pieces(self.wrapped_keys().await?)?;
         failpoint::reached!("recovery.folded");
         // 3. Delete lower epochs' data and rebuild under this epoch's prefix.
         let mut rebuild = self.gate.begin_rebuild(epoch).await?;
         failpoint::reached!("recovery.marked");
-        let mut pieces = pieces.into_iter().peekable();
-        while pieces.peek().is_some() {
-            rebuild
-                .write(pieces.by_ref().take(PIECES_PER_CALL).collect())
-                .await?;
-            failpoint::reached!("recovery.piece-written");
-        }
+        watch.lap("delete");
+        let written = write(rebuild.as_mut(), pieces, progress, tell).await?;
         failpoint::reached!("recovery.rebuilt");
         // 4. Load the scripts and publish.
         let current = rebuild.publish(fences.clone()).await?;
         failpoint::reached!("recovery.published");
+        watch.lap("rebuild");
         let fences = fences
             .iter()
             .map(|(p, offset)| (partition_name(*p), *offset))
             .collect();
         self.append_entry(EpochEntry::Opened { epoch, fences })
             .await?;
+        let (folded, stages) = (progress.folded, watch.to_string());
+        tracing::info!(epoch, folded, written, stages, "the gate was rebuilt");
         Ok(current)
     }
 
@@ -153,7 +162,7 @@ impl Recovery<'_> {
             payload: Some(entry.encode().into()),
             id: RecordId(self.ids.next()),
         };
-        append_until_known(self.log, entry).await?;
+        append_until_known(&**self.log, entry).await?;
         Ok(())
     }
 
@@ -162,7 +171,7 @@ impl Recovery<'_> {
             let id = RecordId(self.ids.next());
             let payload = Some(Envelope::fence(epoch, id).encode("null").into());
             append_until_known(
-                self.log,
+                &**self.log,
                 Entry {
                     partition,
                     key: String::new(),
@@ -181,50 +190,49 @@ impl Recovery<'_> {
 
     /// Folds the valid log up to the fences of this epoch, the first copy of each.
     async fn fold(
-        &self,
+        &mut self,
         epoch: u64,
-        progress: &(dyn Fn(u64, u64, u64) + Send + Sync),
-    ) -> Result<(Vec<crate::gate::Rebuilt>, BTreeMap<Partition, u64>), RecoveryError> {
-        let layout = self.log.layout();
-        let mut fold = Fold::new(epoch, &layout);
-        if let Some((opened, fences)) = &self.history.borrow().opened {
-            fold.expect_fences(*opened, fences, &layout);
-        }
-        let partitions = layout.partitions_of_record();
-        let mut total = 0;
-        for partition in &partitions {
-            let extent = self.log.extent(*partition).await?;
-            if extent.start > 0 {
-                let (start, end, partition) = (extent.start, extent.end, *partition);
-                return Err(LogError::Shortened {
-                    partition,
-                    wanted: 0,
-                    start,
-                    end,
-                }
-                .into());
+        tell: Tell<'_>,
+        watch: &mut Stopwatch,
+    ) -> Result<(Fold, BTreeMap<Partition, u64>, Progress), RecoveryError> {
+        let base = self.base(epoch).await?;
+        watch.lap("snapshot");
+        let (layout, ends) = (self.log.layout(), reading::ends(&**self.log).await?);
+        let opened = self.history.borrow().opened.clone();
+        let (before, total) = (base.folded(), reading::left(&base, &ends));
+        let goal = |partition| (partition, Goal::Fence(epoch));
+        let reading = Reading {
+            log: Arc::clone(self.log),
+            goals: ends.keys().copied().map(goal).collect(),
+            expected: reading::expected(opened.as_ref(), layout, &base),
+            tasks: self.settings.fold_tasks,
+            at_leisure: false,
+        };
+        let progress = |folded, pieces| Progress {
+            folded,
+            total,
+            written: 0,
+            pieces,
+        };
+        let has = base.pieces_estimated();
+        let told = |folded, more: u64| tell(progress(folded, has.wrapping_add(more)));
+        let read = reading.fold(base, &ends, &told).await?;
+        watch.lap("fold");
+        let folded = read.fold.folded().saturating_sub(before);
+        let progress = progress(folded, read.fold.pieces_estimated());
+        Ok((read.fold, read.fences, progress))
+    }
+
+    /// What the fold begins with: what was prepared, a snapshot, or nothing.
+    async fn base(&mut self, epoch: u64) -> Result<Fold, RecoveryError> {
+        if let Some(prepared) = self.prepared.take() {
+            match snapshot::stands(&**self.log, &prepared, Some(epoch)).await? {
+                Ok(()) => return Ok(prepared),
+                Err(why) => tracing::warn!(%why, "what was prepared is not used"),
             }
-            total += extent.end;
         }
-        let from = partitions.into_iter().map(|partition| Position {
-            partition,
-            offset: 0,
-        });
-        let mut tail = self.log.tail(from.collect()).await?;
-        while !fold.is_complete() {
-            let batch = tail.next().await?;
-            for raw in &batch.records {
-                let position = Position {
-                    partition: batch.partition,
-                    offset: raw.offset,
-                };
-                fold.take_in(position, &raw.payload)?;
-            }
-            progress(epoch, fold.folded(), total);
-        }
-        drop(tail);
-        let wrapped_keys = self.wrapped_keys().await?;
-        Ok(fold.finish(&wrapped_keys, self.settings.key_retention)?)
+        let log_id = self.history.borrow().log_id();
+        snapshot::newest(self.log, self.settings, log_id, Some(epoch)).await
     }
 
     /// The users' personal keys: the newest entry of each id; a tombstone erases one.
@@ -264,6 +272,57 @@ impl Recovery<'_> {
             }
         }
         Ok(keys)
+    }
+}
+
+/// Writes the gate's data, bounded pieces at a time. Says how many there were.
+async fn write(
+    rebuild: &mut dyn Rebuild,
+    mut pieces: Pieces,
+    mut progress: Progress,
+    tell: Tell<'_>,
+) -> Result<u64, RecoveryError> {
+    loop {
+        tell(progress);
+        let some: Vec<_> = pieces.by_ref().take(PIECES_PER_CALL).collect();
+        if some.is_empty() {
+            return Ok(progress.written);
+        }
+        progress.written += some.len() as u64;
+        rebuild.write(some).await?;
+        failpoint::reached!("recovery.piece-written");
+    }
+}
+
+/// How long each stage took.
+struct Stopwatch {
+    last: Instant,
+    laps: Vec<(&'static str, Duration)>,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self {
+            last: Instant::now(),
+            laps: vec![],
+        }
+    }
+
+    /// A stage is over.
+    fn lap(&mut self, stage: &'static str) {
+        let took = self.last.elapsed();
+        self.last = Instant::now();
+        self.laps.push((stage, took));
+        metrics::histogram!(crate::metrics::RECOVERY_SECONDS, "stage" => stage).record(took);
+    }
+}
+
+impl fmt::Display for Stopwatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (stage, took) in &self.laps {
+            write!(f, "{stage} {} ms, ", took.as_millis())?;
+        }
+        Ok(())
     }
 }
 

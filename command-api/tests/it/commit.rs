@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use command_api::clock::{RandomIds, SystemClock};
+use command_api::clock::{Clock, RandomIds, SystemClock};
 use command_api::commands::passwords::Passwords;
 use command_api::commands::users::Personal;
 use command_api::commands::{Commands, Outcome};
@@ -40,15 +40,20 @@ impl Node {
         log: Arc<dyn EventLog>,
         secrets: &Arc<Secrets>,
     ) -> Self {
+        Self::tuned(gate, log, secrets, Arc::new(SystemClock), |_| ())
+    }
+
+    pub(crate) fn tuned(
+        gate: Arc<dyn Gate>,
+        log: Arc<dyn EventLog>,
+        secrets: &Arc<Secrets>,
+        clock: Arc<dyn Clock>,
+        tune: impl FnOnce(&mut Settings),
+    ) -> Self {
         let currency = Currency::parse("EUR").unwrap();
-        let settings = Settings::new(currency, secrets.check_value());
-        let committer = Committer::new(
-            gate,
-            log,
-            Arc::new(SystemClock),
-            Arc::new(RandomIds),
-            settings,
-        );
+        let mut settings = Settings::new(currency, secrets.check_value());
+        tune(&mut settings);
+        let committer = Committer::new(gate, log, clock, Arc::new(RandomIds), settings);
         let passwords = Passwords::new(2, 100);
         let personal = Personal {
             secrets: Arc::clone(secrets),

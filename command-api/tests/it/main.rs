@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod commit;
+mod fold;
 mod gate;
 mod http;
 mod http_contract;
@@ -13,3 +14,4 @@ mod http_orders;
 mod http_sessions;
 mod http_users;
 mod recovery;
+mod snapshots;

@@ -1,25 +1,35 @@
 //! The fold of the valid log: what the gate's data is when nothing is pending.
 //!
-//! Pure. Partitions may be folded in any order; versions are checked per aggregate, stock is a
-//! sum, and everything is put together at the end.
+//! Pure. Partitions may be folded in any order, and apart from each other ([`Fold::merge`]):
+//! versions are checked per aggregate, stock is a sum, and everything is put together at the end
+//! ([`Fold::pieces`]). A fold that was stored on the way and goes on gives the same.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::inventory::{InventoryEvent, InventoryItem};
-use domain::order::Order;
 use domain::sku::Sku;
 use domain::time::Time;
 use domain::user::User;
 use record::reader::{HighestFence, Standing, Succession, succession};
-use record::{
-    AggregateType, Body, Envelope, Events, Layout, Partition, Position, Record, RecordId,
-};
-use uuid::Uuid;
+use record::{AggregateType, Envelope, Events, Partition, Position, Recalled, RecordId};
+use serde::{Deserialize, Serialize};
 
-use crate::commands::users::{UserSnapshot, email_claim};
-use crate::gate::{AggregateKey, Claim, ItemValue, KeyEntry, Rebuilt};
+mod compact;
+mod keys;
+mod orders;
+mod pieces;
+mod stored;
+
+use self::compact::Compact;
+use self::keys::{FoldedKey, Keys};
+use self::orders::{Orders, Recorded, sweep};
+pub use self::pieces::Pieces;
+pub(crate) use self::stored::parts;
+
+/// Records between two sweeps of what will be left out.
+const SWEEP_EVERY: u64 = 1_000_000;
 
 /// Why a log cannot be folded. A person has to look; nothing is skipped.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +56,12 @@ pub enum FoldError {
         /// The aggregate's version.
         known: u64,
     },
+    /// Something happened to an order whose life was over.
+    #[error("the record at {position} is of an order whose life was over")]
+    AfterItsEnd {
+        /// Where it stands.
+        position: Position,
+    },
     /// Another node has begun a higher epoch.
     #[error("epoch {0} has begun; another node is ahead")]
     HigherFence(u64),
@@ -64,9 +80,17 @@ pub enum FoldError {
         /// Where its fence stood.
         offset: u64,
     },
+    /// What a snapshot has of an aggregate cannot be read.
+    #[error("what the snapshot has of {aggregate} cannot be read: {source}")]
+    Snapshot {
+        /// Which.
+        aggregate: String,
+        /// Why.
+        source: serde_json::Error,
+    },
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Versioned<A> {
     version: u64,
     state: A,
@@ -74,185 +98,200 @@ struct Versioned<A> {
     terms_version: u64,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 struct Stock {
     available: i64,
     supplied: i64,
 }
 
-#[derive(Debug)]
-struct FoldedKey {
-    fingerprint: String,
-    record: RecordId,
-    aggregate_id: Arc<str>,
-    position: Position,
-    epoch: u64,
-    time: Time,
+/// How far one partition was folded.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The offset of the next record.
+    pub next: u64,
+    /// The highest fence before it.
+    pub fence: HighestFence,
+    /// The last record before it.
+    pub last: Option<(u64, RecordId)>,
 }
 
-/// A fold up to the fences of one epoch.
+/// A fold of the valid log up to some place in each partition.
 #[derive(Debug)]
 pub struct Fold {
-    epoch: u64,
-    fences: HashMap<Partition, HighestFence>,
-    /// Where this epoch's own fence was found, by partition.
-    own_fences: BTreeMap<Partition, u64>,
-    /// Fences of the last opened epoch that must still be there.
-    expected: HashMap<(Partition, u64), u64>,
-    partitions: usize,
+    /// A partition that it lacks starts at 0.
+    places: BTreeMap<Partition, Place>,
     users: HashMap<Arc<str>, Versioned<User>>,
-    orders: HashMap<Arc<str>, Versioned<Order>>,
+    orders: Orders,
     items: HashMap<Arc<str>, Versioned<InventoryItem>>,
     stock: HashMap<Sku, Stock>,
-    keys: HashMap<String, FoldedKey>,
+    keys: Keys,
     newest: Time,
+    retention: i64,
     folded: u64,
 }
 
 impl Fold {
-    /// An empty fold up to the fences of `epoch`.
-    pub fn new(epoch: u64, layout: &Layout) -> Self {
+    /// A fold of nothing. Keys and orders that were over longer ago than `retention`, counted
+    /// from the newest record's time, will be left out.
+    pub fn new(retention: Duration) -> Self {
         Self {
-            epoch,
-            fences: HashMap::new(),
-            own_fences: BTreeMap::new(),
-            expected: HashMap::new(),
-            partitions: layout.partitions_of_record().len(),
+            places: BTreeMap::new(),
             users: HashMap::new(),
             orders: HashMap::new(),
             items: HashMap::new(),
             stock: HashMap::new(),
-            keys: HashMap::new(),
+            keys: Keys::default(),
             newest: Time::from_microseconds(0),
+            retention: microseconds(retention),
             folded: 0,
         }
     }
 
-    /// Expects the fences of the epoch that was opened last where they stood.
-    pub fn expect_fences(&mut self, epoch: u64, fences: &BTreeMap<String, u64>, layout: &Layout) {
-        for partition in layout.partitions_of_record() {
-            if let Some(offset) = fences.get(&record::epochs::partition_name(partition)) {
-                self.expected.insert((partition, *offset), epoch);
-            }
-        }
-    }
-
-    /// Records folded so far.
+    /// Records taken in since it was made or read from a snapshot.
     pub fn folded(&self) -> u64 {
         self.folded
     }
 
-    /// Whether this epoch's fence was found in every partition.
-    pub fn is_complete(&self) -> bool {
-        self.own_fences.len() == self.partitions
+    /// How far a partition was folded.
+    pub fn place(&self, partition: Partition) -> Place {
+        self.places.get(&partition).cloned().unwrap_or_default()
     }
 
-    /// Whether this epoch's fence was found in this partition: nothing behind it is taken in.
-    pub fn is_complete_in(&self, partition: Partition) -> bool {
-        self.own_fences.contains_key(&partition)
+    /// How far every partition was folded that has anything.
+    pub fn places(&self) -> &BTreeMap<Partition, Place> {
+        &self.places
     }
 
-    /// Takes in the next entry of a partition; ignores what stands behind this epoch's fence.
+    /// About how many pieces it makes.
+    pub fn pieces_estimated(&self) -> u64 {
+        let aggregates = 2 * (self.users.len() + self.items.len()) + self.orders.len();
+        (aggregates + self.keys.len()) as u64
+    }
+
+    /// A fold of nothing with the same retention.
+    pub fn empty(&self) -> Self {
+        Self {
+            retention: self.retention,
+            ..Self::new(Duration::ZERO)
+        }
+    }
+
+    /// Takes in the next entry of a partition and says what it is, and of which epoch.
     ///
     /// # Errors
     /// See [`FoldError`].
-    pub fn take_in(&mut self, position: Position, payload: &[u8]) -> Result<(), FoldError> {
-        if self.is_complete_in(position.partition) {
-            return Ok(());
-        }
-        self.folded += 1;
+    pub fn take_in(
+        &mut self,
+        position: Position,
+        payload: &[u8],
+    ) -> Result<(Standing, u64), FoldError> {
         let unreadable = |source| FoldError::Unreadable { position, source };
         let (envelope, body) = Envelope::decode(payload).map_err(unreadable)?;
-        match self
-            .fences
-            .entry(position.partition)
-            .or_default()
-            .judge(&envelope)
-        {
-            Standing::Void => Ok(()),
-            Standing::Fence => self.fence(position, envelope.epoch),
-            Standing::Valid => {
-                let body = Body::decode(&envelope, body).map_err(unreadable)?;
-                self.record(position, Record { envelope, body })
-            }
+        self.folded += 1;
+        let place = self.places.entry(position.partition).or_default();
+        place.next = position.offset + 1;
+        place.last = Some((position.offset, envelope.id));
+        let standing = place.fence.judge(&envelope);
+        if standing == Standing::Valid {
+            self.record(position, &envelope, body)?;
         }
+        if self.folded.is_multiple_of(SWEEP_EVERY) {
+            self.sweep();
+        }
+        Ok((standing, envelope.epoch))
     }
 
-    fn fence(&mut self, position: Position, epoch: u64) -> Result<(), FoldError> {
-        if epoch > self.epoch {
-            return Err(FoldError::HigherFence(epoch));
-        }
-        if epoch == self.epoch {
-            self.own_fences.insert(position.partition, position.offset);
-        }
-        if self.expected.get(&(position.partition, position.offset)) == Some(&epoch) {
-            self.expected.remove(&(position.partition, position.offset));
-        }
-        Ok(())
-    }
-
-    fn record(&mut self, position: Position, record: Record) -> Result<(), FoldError> {
-        let Record { envelope, body } = record;
-        let id: Arc<str> = Arc::from(envelope.aggregate_id.as_str());
-        let slot = match &body.events {
-            Events::Users(_) => &mut self.users.entry(Arc::clone(&id)).or_default().version,
-            Events::Orders(_) => &mut self.orders.entry(Arc::clone(&id)).or_default().version,
-            Events::Inventory(_) => &mut self.items.entry(Arc::clone(&id)).or_default().version,
+    fn record(
+        &mut self,
+        position: Position,
+        envelope: &Envelope,
+        body: &str,
+    ) -> Result<(), FoldError> {
+        let id = envelope.aggregate_id.as_str();
+        let compact = Compact::from(id);
+        let known = match envelope.aggregate_type {
+            AggregateType::Users => self.users.get(id).map_or(0, |user| user.version),
+            AggregateType::Orders => self.orders.get(&compact).map_or(0, |order| order.version),
+            AggregateType::Inventory => self.items.get(id).map_or(0, |item| item.version),
+            AggregateType::Fence => 0,
         };
-        match succession(*slot, envelope.version) {
+        match succession(known, envelope.version) {
             Succession::Duplicate => return Ok(()),
             Succession::Gap => {
                 return Err(FoldError::Gap {
                     position,
                     aggregate: format!("{}:{id}", envelope.aggregate_type.as_str()),
                     version: envelope.version,
-                    known: *slot,
+                    known,
                 });
             }
-            Succession::Next => *slot = envelope.version,
+            Succession::Next => {}
         }
-        self.apply(&id, envelope.version, &body.events);
-        self.newest = self.newest.max(body.time);
-        if let Some(KeyEntry { key, fingerprint }) = body.key {
+        let recalled = Recalled::decode(envelope, body)
+            .map_err(|source| FoldError::Unreadable { position, source })?;
+        self.newest = self.newest.max(recalled.time);
+        self.apply(position, envelope, &compact, &recalled)?;
+        if let Some(key) = recalled.key {
             let folded = FoldedKey {
-                fingerprint,
+                fingerprint: key.fingerprint.as_str().into(),
                 record: envelope.id,
-                aggregate_id: id,
-                position,
+                aggregate_id: compact,
+                partition: position.partition,
+                offset: position.offset,
                 epoch: envelope.epoch,
-                time: body.time,
+                time: recalled.time.microseconds(),
             };
-            // Of several valid records of one key, the one of the highest epoch counts.
-            if self
-                .keys
-                .get(&key)
-                .is_none_or(|known| known.epoch < folded.epoch)
-            {
-                self.keys.insert(key, folded);
-            }
+            self.keys.insert(key.key.as_str().into(), folded);
         }
         Ok(())
     }
 
-    fn apply(&mut self, id: &Arc<str>, version: u64, events: &Events) {
-        for movement in events.movements() {
-            let stock = self.stock.entry(movement.sku).or_default();
-            stock.available += movement.quantity;
-            if events.aggregate_type() == AggregateType::Inventory {
-                stock.supplied += movement.quantity;
+    fn apply(
+        &mut self,
+        position: Position,
+        envelope: &Envelope,
+        compact: &Compact,
+        recalled: &Recalled,
+    ) -> Result<(), FoldError> {
+        for movement in &recalled.movements {
+            let quantity = movement.quantity;
+            let stock = match self.stock.get_mut(&movement.sku) {
+                Some(stock) => stock,
+                None => self.stock.entry(movement.sku.clone()).or_default(),
+            };
+            stock.available += quantity;
+            if envelope.aggregate_type == AggregateType::Inventory {
+                stock.supplied += quantity;
             }
         }
-        match events {
+        let version = envelope.version;
+        match &recalled.events {
             Events::Users(events) => {
-                let user = &mut self.users.entry(Arc::clone(id)).or_default().state;
-                events.iter().for_each(|event| user.apply_event(event));
+                let user = entry(&mut self.users, &envelope.aggregate_id);
+                user.version = version;
+                events
+                    .iter()
+                    .for_each(|event| user.state.apply_event(event));
             }
             Events::Orders(events) => {
-                let order = &mut self.orders.entry(Arc::clone(id)).or_default().state;
-                events.iter().for_each(|event| order.apply_event(event));
+                let recorded = Recorded {
+                    epoch: envelope.epoch,
+                    partition: position.partition.number,
+                    time: recalled.time,
+                };
+                let order = self.orders.entry(compact.clone()).or_default();
+                if order.is_over() {
+                    return Err(FoldError::AfterItsEnd { position });
+                }
+                order.version = version;
+                order.apply(recorded, events).map_err(|source| {
+                    let aggregate = format!("order {compact}");
+                    FoldError::Snapshot { aggregate, source }
+                })?;
             }
             Events::Inventory(events) => {
-                let item = self.items.entry(Arc::clone(id)).or_default();
+                let item = entry(&mut self.items, &envelope.aggregate_id);
+                item.version = version;
                 for event in events {
                     item.state.apply_event(event);
                     if !matches!(event, InventoryEvent::StockMoved { .. }) {
@@ -261,116 +300,59 @@ impl Fold {
                 }
             }
         }
+        Ok(())
     }
 
-    /// The gate's data and where this epoch's fences stand. `wrapped_keys` are the users' personal
-    /// keys by id; idempotency keys older than `key_retention`, counted from the newest record's
-    /// time, are left out.
-    ///
-    /// # Errors
-    /// [`FoldError::FenceMissing`] and [`FoldError::NoItem`].
-    pub fn finish(
-        mut self,
-        wrapped_keys: &HashMap<Uuid, String>,
-        key_retention: Duration,
-    ) -> Result<(Vec<Rebuilt>, BTreeMap<Partition, u64>), FoldError> {
-        if let Some(((partition, offset), epoch)) = self.expected.iter().next() {
-            let partition = partition.to_string();
-            return Err(FoldError::FenceMissing {
-                partition,
-                epoch: *epoch,
-                offset: *offset,
-            });
+    /// Takes in a fold of other partitions.
+    pub fn merge(&mut self, other: Self) {
+        self.places.extend(other.places);
+        self.users.extend(other.users);
+        self.orders.extend(other.orders);
+        self.items.extend(other.items);
+        for (sku, more) in other.stock {
+            let stock = self.stock.entry(sku).or_default();
+            stock.available += more.available;
+            stock.supplied += more.supplied;
         }
-        let mut pieces = Vec::new();
-        self.finish_items(&mut pieces)?;
-        for (id, user) in self.users {
-            let Some(existing) = &user.state.existing else {
-                continue;
-            };
-            let name = email_claim(&existing.email_hash);
-            pieces.push(Rebuilt::Claim(Claim {
-                name,
-                owner: Arc::clone(&id),
-            }));
-            let wrapped_key = wrapped_keys
-                .get(&existing.key_id.0)
-                .cloned()
-                .unwrap_or_default();
-            let snapshot = UserSnapshot {
-                user: user.state,
-                wrapped_key,
-            };
-            pieces.push(aggregate(AggregateType::Users, id, user.version, &snapshot));
-        }
-        for (id, order) in self.orders {
-            pieces.push(aggregate(
-                AggregateType::Orders,
-                id,
-                order.version,
-                &order.state,
-            ));
-        }
-        let retention = i64::try_from(key_retention.as_micros()).unwrap_or(i64::MAX);
-        let oldest = self.newest.microseconds().saturating_sub(retention);
-        for (key, folded) in self.keys {
-            if folded.time.microseconds() >= oldest {
-                pieces.push(Rebuilt::Key {
-                    entry: KeyEntry {
-                        key,
-                        fingerprint: folded.fingerprint,
-                    },
-                    record: folded.record,
-                    aggregate_id: folded.aggregate_id,
-                    position: folded.position,
-                });
-            }
-        }
-        Ok((pieces, self.own_fences))
+        self.keys.merge(other.keys);
+        self.newest = self.newest.max(other.newest);
+        self.folded += other.folded;
     }
 
-    fn finish_items(&mut self, pieces: &mut Vec<Rebuilt>) -> Result<(), FoldError> {
-        for (id, item) in std::mem::take(&mut self.items) {
-            let Some(existing) = &item.state.existing else {
-                continue;
-            };
-            let stock = self.stock.remove(&existing.sku).unwrap_or_default();
-            if stock.available < 0 {
-                // S1 is broken. Nothing more is sold of it; the audit says since when.
-                tracing::error!(sku = %existing.sku, available = stock.available, "more is sold than was supplied; run the audit");
-            }
-            let value = ItemValue {
-                available: stock.available,
-                supplied: stock.supplied,
-                terms_version: item.terms_version,
-                terms: existing.terms.clone(),
-            };
-            pieces.push(Rebuilt::Item(existing.sku.clone(), value));
-            pieces.push(aggregate(
-                AggregateType::Inventory,
-                id,
-                item.version,
-                &item.state,
-            ));
-        }
-        match self.stock.keys().next() {
-            Some(sku) => Err(FoldError::NoItem(sku.clone())),
-            None => Ok(()),
-        }
+    /// Lets go of what will be left out whatever comes.
+    pub fn sweep(&mut self) {
+        let oldest = self.oldest();
+        let places = &self.places;
+        let fence = |number| {
+            let topic = record::Topic::Orders;
+            let place = places.get(&Partition { topic, number });
+            place.map_or(0, |place| place.fence.0)
+        };
+        sweep(&mut self.orders, oldest, fence);
+        self.keys.sweep(oldest);
+    }
+
+    /// What is older than this is past the retention.
+    fn oldest(&self) -> i64 {
+        self.newest.microseconds().saturating_sub(self.retention)
     }
 }
 
-fn aggregate<S: serde::Serialize>(
-    kind: AggregateType,
-    id: Arc<str>,
-    version: u64,
-    snapshot: &S,
-) -> Rebuilt {
-    let snapshot = serde_json::to_string(snapshot)
-        .expect("a snapshot has only text keys and serialisable values");
-    Rebuilt::Aggregate {
-        key: AggregateKey { kind, id },
-        version,
-        snapshot,
+fn entry<'a, A: Default>(
+    aggregates: &'a mut HashMap<Arc<str>, Versioned<A>>,
+    id: &str,
+) -> &'a mut Versioned<A> {
+    if !aggregates.contains_key(id) {
+        aggregates.insert(Arc::from(id), Versioned::default());
     }
+    aggregates.get_mut(id).expect("inserted above")
+}
+
+fn microseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// An aggregate's snapshot as the gate has it.
+fn text_of<S: Serialize>(state: &S) -> String {
+    serde_json::to_string(state).expect("a snapshot has only text keys and serialisable values")
 }

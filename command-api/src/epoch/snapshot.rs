@@ -1,0 +1,397 @@
+//! Snapshots of the fold in files of this node: what a recovery begins with, so that it reads the
+//! rest of the log and not all of it.
+//!
+//! A snapshot is a fold of the valid log, never a dump of the gate, and nothing depends on it: one
+//! that is missing, damaged, of another program or not of this log is passed over with a warning,
+//! and the log is folded. What must stay true:
+//! - A file is whole or it is not there: it is written beside, made durable, then renamed, and it
+//!   ends with a digest of all before.
+//! - It says what made it ([`FOLD`]): another fold's is not read. **Whoever changes what a fold
+//!   holds, or means, raises that number.**
+//! - It is held against the log before it is used: the log's id, the partitions, and in each one
+//!   the very record that was folded last. An offset that exists is not enough: a log that was
+//!   restored from a backup and written on has the same offsets with other records behind them.
+//! - It is not used for an epoch whose fence it may have passed, for records behind the epoch's
+//!   own fence are not the epoch's.
+//!
+//! The sealed data of users stands in it as it stands in the log, the keys to it do not: they are
+//! read from their topic when they are needed, so that what was erased stays erased.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use event_log::{EventLog, LogError};
+use record::{Envelope, Layout, Position};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::fold::{Fold, FoldError, parts};
+use super::recovery::RecoveryError;
+use crate::settings::Settings;
+
+/// The version of the fold: raised with every change of what it holds or means.
+const FOLD: u32 = 1;
+/// What a file begins with.
+const MAGIC: &[u8; 8] = b"HFSTFOLD";
+/// How many are kept: the newest, and one for the case that it cannot be used.
+const GENERATIONS: usize = 2;
+const SUFFIX: &str = "fold";
+const DIGEST_BYTES: u64 = 32;
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Where snapshots are kept and when they are made.
+#[derive(Debug, Clone)]
+pub struct SnapshotSettings {
+    /// Their directory; made where it is missing.
+    pub directory: PathBuf,
+    /// A new one is made after this many records.
+    pub every_records: u64,
+}
+
+/// Why a snapshot is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] io::Error),
+    /// It does not end with its own digest.
+    #[error("it is damaged")]
+    Damaged,
+    /// It cannot be read as what it says it is.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+    /// It was made by another program, of another log, or with other settings.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl From<FoldError> for SnapshotError {
+    fn from(error: FoldError) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
+/// What a file begins with.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    fold: u32,
+    log: Uuid,
+    layout: Layout,
+    retention: i64,
+    parts: u64,
+}
+
+/// A snapshot as a file.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How large it is.
+    pub bytes: u64,
+    /// When it was made.
+    pub made: SystemTime,
+}
+
+impl Stored {
+    /// How long ago it was made, as far as this machine's clock knows.
+    pub fn age(&self) -> Duration {
+        self.made.elapsed().unwrap_or_default()
+    }
+
+    fn of(path: PathBuf) -> io::Result<Self> {
+        let metadata = fs::metadata(&path)?;
+        Ok(Self {
+            path,
+            bytes: metadata.len(),
+            made: metadata.modified()?,
+        })
+    }
+}
+
+/// Which log and which settings a snapshot has to fit.
+#[derive(Debug, Clone, Copy)]
+pub struct Fitting {
+    /// The log's id.
+    pub log: Uuid,
+    /// Its partitions.
+    pub layout: Layout,
+    /// How long keys count.
+    pub retention: Duration,
+}
+
+/// Writes a fold; it is swept before. Older files than the newest two are removed.
+///
+/// # Errors
+/// When the file cannot be written; what was there before stays.
+pub fn save(directory: &Path, fitting: Fitting, fold: &Fold) -> Result<Stored, SnapshotError> {
+    fs::create_dir_all(directory)?;
+    let folded: u64 = fold.places().values().map(|place| place.next).sum();
+    let name = format!("{}-{folded:020}", fitting.log);
+    let beside = directory.join(format!("{}.new", fitting.log));
+    write(&beside, fitting, fold)?;
+    let path = directory.join(format!("{name}.{SUFFIX}"));
+    fs::rename(&beside, &path)?;
+    // A file whose name is not durable may be gone with the power.
+    File::open(directory)?.sync_all()?;
+    for old in stored(directory, fitting.log)?
+        .into_iter()
+        .skip(GENERATIONS)
+    {
+        fs::remove_file(old.path)?;
+    }
+    Ok(Stored::of(path)?)
+}
+
+fn write(path: &Path, fitting: Fitting, fold: &Fold) -> Result<(), SnapshotError> {
+    let mut options = File::options();
+    let options = options.create(true).truncate(true).write(true).mode(0o600);
+    let mut out = BufWriter::with_capacity(
+        BUFFER_BYTES,
+        Hashing {
+            inner: options.open(path)?,
+            digest: Sha256::new(),
+        },
+    );
+    let header = Header {
+        fold: FOLD,
+        log: fitting.log,
+        layout: fitting.layout,
+        retention: fold.retention(),
+        parts: parts(fold).count() as u64,
+    };
+    out.write_all(MAGIC)?;
+    encode(&mut out, &header)?;
+    for part in parts(fold) {
+        encode(&mut out, &part)?;
+    }
+    let Hashing { mut inner, digest } = out
+        .into_inner()
+        .map_err(|error| SnapshotError::File(error.into_error()))?;
+    inner.write_all(&digest.finalize())?;
+    inner.sync_all()?;
+    Ok(())
+}
+
+/// The files of this log, newest first.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn stored(directory: &Path, log: Uuid) -> io::Result<Vec<Stored>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(error),
+    };
+    let mut found = vec![];
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let whole = path
+            .extension()
+            .is_some_and(|extension| extension == SUFFIX);
+        if whole && name.starts_with(&log.to_string()) {
+            found.push(Stored::of(path)?);
+        }
+    }
+    found.sort_by(|a, b| b.path.cmp(&a.path));
+    Ok(found)
+}
+
+/// How many records the newest file of this log covers, by its name.
+pub(crate) fn newest_until(directory: &Path, log: Uuid) -> u64 {
+    let found = stored(directory, log).unwrap_or_default();
+    let until = |stored: &Stored| {
+        let name = stored.path.file_stem()?.to_string_lossy();
+        name.rsplit('-').next()?.parse().ok()
+    };
+    found.first().and_then(until).unwrap_or(0)
+}
+
+/// Reads a snapshot.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn load(path: &Path, fitting: Fitting) -> Result<Fold, SnapshotError> {
+    let file = File::open(path)?;
+    let body = file.metadata()?.len().checked_sub(DIGEST_BYTES);
+    let body = body.ok_or(SnapshotError::Damaged)?;
+    let hashing = Hashing {
+        inner: file.take(body),
+        digest: Sha256::new(),
+    };
+    let mut input = BufReader::with_capacity(BUFFER_BYTES, hashing);
+    let mut magic = [0; MAGIC.len()];
+    input.read_exact(&mut magic)?;
+    if magic != *MAGIC {
+        return Err(SnapshotError::Unreadable("it is no snapshot".to_owned()));
+    }
+    let header: Header = decode(&mut input)?;
+    fits(&header, fitting)?;
+    let mut fold = Fold::new(fitting.retention);
+    for _ in 0..header.parts {
+        fold.restore(decode(&mut input)?)?;
+    }
+    let Hashing { inner, digest } = input.into_inner();
+    let (left, mut file) = (inner.limit(), inner.into_inner());
+    let mut stated = [0; DIGEST_BYTES as usize];
+    file.read_exact(&mut stated)?;
+    if left > 0 || digest.finalize()[..] != stated {
+        return Err(SnapshotError::Damaged);
+    }
+    Ok(fold)
+}
+
+fn fits(header: &Header, fitting: Fitting) -> Result<(), SnapshotError> {
+    let unfit = |why: &str| Err(SnapshotError::Unfit(why.to_owned()));
+    if header.fold != FOLD {
+        return unfit("it was made by another version of the fold");
+    }
+    if header.log != fitting.log || header.layout != fitting.layout {
+        return unfit("it is of another log");
+    }
+    if !Fold::retention_covers(header.retention, fitting.retention) {
+        return unfit("keys are remembered longer now than when it was made");
+    }
+    Ok(())
+}
+
+/// The newest snapshot that can be used for `epoch`, as a fold to go on with; a fold of nothing
+/// where there is none.
+///
+/// # Errors
+/// When the log does not answer.
+pub(crate) async fn newest(
+    log: &Arc<dyn EventLog>,
+    settings: &Settings,
+    log_id: Option<Uuid>,
+    epoch: Option<u64>,
+) -> Result<Fold, RecoveryError> {
+    let nothing = Fold::new(settings.key_retention);
+    let (Some(kept), Some(log_id)) = (&settings.snapshots, log_id) else {
+        return Ok(nothing);
+    };
+    let fitting = Fitting {
+        log: log_id,
+        layout: log.layout(),
+        retention: settings.key_retention,
+    };
+    let used = |how: &'static str| {
+        metrics::counter!(crate::metrics::SNAPSHOTS_USED, "outcome" => how).increment(1);
+    };
+    let found = stored(&kept.directory, log_id).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the directory of snapshots cannot be read");
+        vec![]
+    });
+    for file in found {
+        let (path, bytes, age) = (file.path.clone(), file.bytes, file.age().as_secs());
+        let loaded = tokio::task::spawn_blocking(move || load(&file.path, fitting));
+        let stopped = |error| LogError::Unavailable(format!("a read stopped: {error}"));
+        let judged = match loaded.await.map_err(stopped)? {
+            Ok(fold) => stands(&**log, &fold, epoch).await?.map(|()| fold),
+            Err(why) => Err(why),
+        };
+        match judged {
+            Ok(fold) => {
+                let path = path.display();
+                tracing::info!(%path, bytes, age_seconds = age, "the fold begins with a snapshot");
+                used("used");
+                return Ok(fold);
+            }
+            Err(why) => {
+                let path = path.display();
+                tracing::warn!(%path, %why, "a snapshot is not used");
+                used("passed-over");
+            }
+        }
+    }
+    used("none");
+    Ok(nothing)
+}
+
+/// Holds a fold against the log that it is said to be of; `epoch` is the one that it is wanted
+/// for.
+///
+/// # Errors
+/// [`SnapshotError::Unfit`] inside where it is not of this log; outside, that the log does not
+/// answer.
+pub(crate) async fn stands(
+    log: &dyn EventLog,
+    fold: &Fold,
+    epoch: Option<u64>,
+) -> Result<Result<(), SnapshotError>, LogError> {
+    for (partition, place) in fold.places() {
+        if epoch.is_some_and(|epoch| place.fence.0 >= epoch) {
+            let why = format!("in {partition} it may have passed this epoch's fence");
+            return Ok(Err(SnapshotError::Unfit(why)));
+        }
+        let Some((offset, id)) = place.last else {
+            continue;
+        };
+        let end = log.extent(*partition).await?.end;
+        let beyond = place.next > end;
+        let position = Position {
+            partition: *partition,
+            offset,
+        };
+        if beyond || !is_at(log, position, id).await? {
+            let why = format!("the log has no such record at {position}: it is another log");
+            return Ok(Err(SnapshotError::Unfit(why)));
+        }
+    }
+    Ok(Ok(()))
+}
+
+async fn is_at(
+    log: &dyn EventLog,
+    position: Position,
+    id: record::RecordId,
+) -> Result<bool, LogError> {
+    match log.read_at(position).await {
+        Ok(raw) => {
+            let decoded = Envelope::decode(&raw.payload);
+            Ok(decoded.is_ok_and(|(envelope, _)| envelope.id == id))
+        }
+        Err(LogError::Shortened { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn encode<T: Serialize>(out: &mut impl Write, value: &T) -> Result<(), SnapshotError> {
+    rmp_serde::encode::write(out, value)
+        .map_err(|error| SnapshotError::File(io::Error::other(error)))
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(input: &mut impl Read) -> Result<T, SnapshotError> {
+    rmp_serde::from_read(input).map_err(|error| SnapshotError::Unreadable(error.to_string()))
+}
+
+/// Digests what passes.
+struct Hashing<I> {
+    inner: I,
+    digest: Sha256,
+}
+
+impl<I: Read> Read for Hashing<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.digest.update(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+impl<I: Write> Write for Hashing<I> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(buffer)?;
+        self.digest.update(&buffer[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

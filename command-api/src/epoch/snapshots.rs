@@ -1,0 +1,136 @@
+//! Makes snapshots of the fold while the node serves, out of the last one and the log's tail.
+//!
+//! The whole fold is held in memory while one is made, as in a recovery, and let go afterwards.
+//! It is made at leisure: it works a quarter of the time on one core, and reads the log as any
+//! reader does. Whether it is made in time decides nothing but how long the next recovery takes.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use record::Partition;
+use std::collections::BTreeMap;
+
+use super::EpochState;
+use super::fold::Fold;
+use super::keeper::Keeper;
+use super::reading::{self, Goal, Reading};
+use super::recovery::RecoveryError;
+use super::snapshot::{self, Fitting, SnapshotSettings, Stored};
+
+/// How often it is looked whether a new one is due.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Looks after snapshots for as long as the keeper lives.
+pub(crate) async fn keep(keeper: Weak<Keeper>, settings: SnapshotSettings) {
+    let mut stored_until = 0;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(keeper) = keeper.upgrade() else {
+            return;
+        };
+        // A recovery has better use for the cores.
+        if !matches!(&*keeper.state().borrow(), EpochState::Open(_)) {
+            continue;
+        }
+        match due(&keeper, &settings, stored_until).await {
+            Ok(false) => {}
+            Ok(true) => match make(&keeper, &settings, true).await {
+                Ok((_, until)) => stored_until = until,
+                Err(error) => tracing::warn!(%error, "a snapshot could not be made"),
+            },
+            Err(error) => tracing::debug!(%error, "it is not known whether a snapshot is due"),
+        }
+    }
+}
+
+/// Whether enough came since the last one, of this process or of one before.
+async fn due(
+    keeper: &Keeper,
+    settings: &SnapshotSettings,
+    stored_until: u64,
+) -> Result<bool, RecoveryError> {
+    let ends = reading::ends(&**keeper.log()).await?;
+    let end: u64 = ends.values().sum();
+    let until = match keeper.history().borrow().log_id() {
+        Some(log) => stored_until.max(snapshot::newest_until(&settings.directory, log)),
+        None => return Ok(false),
+    };
+    Ok(end >= until + settings.every_records)
+}
+
+/// Makes one now. Says where it is and how many records it covers.
+pub(crate) async fn make(
+    keeper: &Keeper,
+    settings: &SnapshotSettings,
+    at_leisure: bool,
+) -> Result<(Stored, u64), RecoveryError> {
+    let began = tokio::time::Instant::now();
+    let Some(log) = keeper.history().borrow().log_id() else {
+        let why = "the log has no claim yet".to_owned();
+        return Err(event_log::LogError::Unavailable(why).into());
+    };
+    let fitting = Fitting {
+        log,
+        layout: keeper.log().layout(),
+        retention: keeper.settings().key_retention,
+    };
+    let mut fold = fold_to_the_end(keeper, None, at_leisure).await?;
+    let (folded, until) = (
+        fold.folded(),
+        fold.places().values().map(|place| place.next).sum(),
+    );
+    let directory = settings.directory.clone();
+    let saved = tokio::task::spawn_blocking(move || {
+        fold.sweep();
+        snapshot::save(&directory, fitting, &fold)
+    });
+    let failed = |why: String| RecoveryError::from(event_log::LogError::Unavailable(why));
+    let stored = saved
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| failed(format!("a snapshot cannot be written: {error}")))?;
+    let (bytes, took) = (stored.bytes, began.elapsed());
+    metrics::gauge!(crate::metrics::SNAPSHOT_BYTES).set(bytes as f64);
+    metrics::gauge!(crate::metrics::SNAPSHOT_RECORDS).set(until as f64);
+    let made = stored
+        .made
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    metrics::gauge!(crate::metrics::SNAPSHOT_MADE_SECONDS).set(made.as_secs() as f64);
+    tracing::info!(
+        folded,
+        until,
+        bytes,
+        duration_ms = took.as_millis() as u64,
+        "a snapshot was made"
+    );
+    Ok((stored, until))
+}
+
+/// A fold of the valid log up to about its present end, out of `base` or a snapshot.
+pub(crate) async fn fold_to_the_end(
+    keeper: &Keeper,
+    base: Option<Fold>,
+    at_leisure: bool,
+) -> Result<Fold, RecoveryError> {
+    let log_id = keeper.history().borrow().log_id();
+    let base = match base {
+        Some(base) => base,
+        None => snapshot::newest(keeper.log(), keeper.settings(), log_id, None).await?,
+    };
+    let ends: BTreeMap<Partition, u64> = reading::ends(&**keeper.log()).await?;
+    let goal = |(partition, end): (&Partition, &u64)| (*partition, Goal::Offset(*end));
+    let opened = keeper.history().borrow().opened.clone();
+    let reading = Reading {
+        log: keeper.log().clone(),
+        goals: ends.iter().map(goal).collect(),
+        expected: reading::expected(opened.as_ref(), keeper.log().layout(), &base),
+        tasks: if at_leisure {
+            1
+        } else {
+            keeper.settings().fold_tasks
+        },
+        at_leisure,
+    };
+    Ok(reading.fold(base, &ends, &|_, _| ()).await?.fold)
+}
