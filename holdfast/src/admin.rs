@@ -183,6 +183,7 @@ pub(crate) fn serve_socket(
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let router = Router::new()
         .route("/users", post(create))
+        .route("/epoch", post(crate::epoch::change_here))
         .with_state(commands);
     let path = path.to_owned();
     tokio::spawn(async move {

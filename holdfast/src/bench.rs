@@ -2,13 +2,14 @@
 //!
 //! The servers are processes of their own, so that each one's CPU time is known; the load is this
 //! one. [`stage`] sets them up, [`phases`] are what clients see, [`parts`] the raw pieces that
-//! bound it, [`figures`] how it is shown. Goals are reported and never enforced: they depend on the
+//! bound it, [`figures`] how it is shown; [`recovery`] is a benchmark of its own. Goals are reported and never enforced: they depend on the
 //! machine. That what was answered is what is stored is enforced: the exit code is 1 otherwise.
 
 mod bare;
 mod figures;
 mod parts;
 mod phases;
+mod recovery;
 mod stage;
 
 use std::process::ExitCode;
@@ -42,6 +43,9 @@ mod goals {
 pub(crate) async fn run(args: BenchArgs) -> Result<ExitCode> {
     if let Some(key_file) = &args.bare_http {
         return bare::serve(key_file).await.map(|()| ExitCode::SUCCESS);
+    }
+    if args.recovery {
+        return recovery::run(&args).await.map(|()| ExitCode::SUCCESS);
     }
     measure(&args).await
 }

@@ -1,7 +1,7 @@
 //! The one binary: every role and every tool of Holdfast as a subcommand.
 //!
 //! [`settings`] is the command line; [`serve`] puts the roles together from [`write_side`],
-//! [`services`], [`embedded`] and [`api`]; [`admin`], [`replay`], [`audit`] and [`log`] are the
+//! [`services`], [`embedded`] and [`api`]; [`admin`], [`epoch`], [`replay`], [`audit`] and [`log`] are the
 //! operator's; [`sale`] and [`bench`] show and measure.
 
 mod admin;
@@ -9,6 +9,7 @@ mod api;
 mod audit;
 mod bench;
 mod embedded;
+mod epoch;
 mod http;
 mod keys;
 mod load;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::settings::{Cli, Command, UserCommand};
+use crate::settings::{Cli, Command, EpochCommand, UserCommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -68,6 +69,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::QueryApi(args) => serve::query_api(*args).await.map(|()| ExitCode::SUCCESS),
         Command::User(UserCommand::Create(args)) => {
             user::create(*args).await.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Epoch(EpochCommand::Change(args)) => {
+            epoch::change(*args).await.map(|()| ExitCode::SUCCESS)
         }
         Command::Replay(args) => replay::run(*args).await.map(|()| ExitCode::SUCCESS),
         Command::Audit(args) => audit::run(*args).await,

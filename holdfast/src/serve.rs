@@ -59,6 +59,7 @@ async fn serve_embedded(args: ServeArgs) -> Result<()> {
         settings.sign_of_life_wait = Duration::ZERO;
         settings.claim_backoff = Duration::ZERO;
         settings.settle_linger = Duration::ZERO;
+        args.recovery.tune(&args.data.data, settings);
     });
     let writer = Database::sqlite_writer(&directory.read_models());
     let reader = Database::sqlite_reader(&directory.read_models(), EMBEDDED_READERS);
@@ -83,7 +84,8 @@ async fn serve_on_services(args: ServeArgs) -> Result<()> {
     let gate = services::open_gate(&args.redis).await?;
     let log = services::open_log(&args.kafka).await?;
     let database = mysql(&args.mysql)?;
-    let write_side = WriteSide::start(gate, log, &secrets, args.shop.currency, |_| {})
+    let tune = |settings: &mut _| args.recovery.tune(&args.data.data, settings);
+    let write_side = WriteSide::start(gate, log, &secrets, args.shop.currency, tune)
         .noting(services::log_note(&args.kafka));
     let stores = Stores {
         writer: database.clone(),
@@ -188,7 +190,8 @@ pub(crate) async fn command_api(args: CommandApiArgs) -> Result<()> {
     let metrics = telemetry::collect_metrics()?;
     let stopping = CancellationToken::new();
     http::stop_on_signals(stopping.clone())?;
-    let write_side = WriteSide::start(gate, log, &secrets, args.shop.currency, |_| {})
+    let tune = |settings: &mut _| args.recovery.tune(&args.data.data, settings);
+    let write_side = WriteSide::start(gate, log, &secrets, args.shop.currency, tune)
         .noting(services::log_note(&args.kafka));
     write_side.log_id().await?;
     let (signer, verifier) = signing(&args.keys, &args.data.data)?;

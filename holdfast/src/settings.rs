@@ -12,8 +12,10 @@ use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use domain::money::Currency;
 
+mod recovery;
 mod tools;
 
+pub(crate) use recovery::{EpochChangeArgs, EpochCommand, RecoveryArgs};
 pub(crate) use tools::{AuditArgs, BenchArgs, LogArgs, ReplayArgs, SaleArgs};
 
 /// A value that is never shown: a URL with a password, say.
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// Manage users.
     #[command(subcommand)]
     User(UserCommand),
+    /// Manage the gate's epochs.
+    #[command(subcommand)]
+    Epoch(EpochCommand),
     /// Rebuild the read models from the log, check them and swap them in.
     Replay(Box<ReplayArgs>),
     /// Fold the whole log and check every promise; exit code 1 if one is broken.
@@ -270,6 +275,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub shop: ShopArgs,
     #[command(flatten)]
+    pub recovery: RecoveryArgs,
+    #[command(flatten)]
     pub admin: AdminArgs,
 }
 
@@ -288,6 +295,8 @@ pub(crate) struct CommandApiArgs {
     pub keys: KeyArgs,
     #[command(flatten)]
     pub shop: ShopArgs,
+    #[command(flatten)]
+    pub recovery: RecoveryArgs,
     #[command(flatten)]
     pub admin: AdminArgs,
 }

@@ -283,7 +283,7 @@ fn watched(servers: &[Server], scratch: Option<&Scratch>) -> Vec<Watched> {
 }
 
 /// The port of a URL or of `host:port`, if the host is this machine.
-fn local_port(url: &str, default: u16) -> Option<u16> {
+pub(crate) fn local_port(url: &str, default: u16) -> Option<u16> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', ',']).next()?;
     let host_and_port = authority.rsplit('@').next()?;

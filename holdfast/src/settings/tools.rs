@@ -108,6 +108,18 @@ pub(crate) struct BenchArgs {
     pub kafka: KafkaArgs,
     #[command(flatten)]
     pub mysql: MysqlArgs,
+    /// Measure recoveries instead: a log is filled, and the gate lost.
+    #[arg(long)]
+    pub recovery: bool,
+    /// Records in that log.
+    #[arg(long, default_value_t = 1_000_000, requires = "recovery")]
+    pub records: u64,
+    /// Living orders among them; the others were placed and cancelled.
+    #[arg(long, default_value_t = 100_000, requires = "recovery")]
+    pub live_orders: u64,
+    /// Days over which they are spread, the last one being today: keys of the last week count.
+    #[arg(long, default_value_t = 70, requires = "recovery")]
+    pub days: u64,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
