@@ -18,7 +18,9 @@ use domain::text::Name;
 use domain::time::Time;
 use domain::user::Role;
 use record::envelope::FORMAT;
-use record::{Actor, AggregateType, Body, Envelope, Events, Recalled, Record, RecordId, RecordedKey};
+use record::{
+    Actor, AggregateType, Body, Envelope, Events, Recalled, Record, RecordId, RecordedKey,
+};
 use uuid::Uuid;
 
 const ROUNDS: u32 = 300_000;
@@ -69,7 +71,10 @@ fn life() -> Result<(Vec<u8>, Vec<u8>), Box<dyn std::error::Error>> {
         sku: Sku::parse("lamp-0017")?,
         quantity: Quantity::new(2)?,
     };
-    let (id, at) = (Uuid::from_u128(7), Time::from_microseconds(1_700_000_000_123_456));
+    let (id, at) = (
+        Uuid::from_u128(7),
+        Time::from_microseconds(1_700_000_000_123_456),
+    );
     let mut order = Order::default();
     let place = OrderCommand::Place {
         id: OrderId(id),

@@ -184,8 +184,8 @@ impl Envelope {
             let (value, rest) = text.split_at(text.find('"')?);
             Some((value, rest.strip_prefix(label)?))
         };
-        let (kind, rest) = until_quote(rest, AGGREGATE)
-            .ok_or(Unreadable::Envelope("its aggregate is missing"))?;
+        let (kind, rest) =
+            until_quote(rest, AGGREGATE).ok_or(Unreadable::Envelope("its aggregate is missing"))?;
         let (aggregate_id, rest) =
             until_quote(rest, BODY).ok_or(Unreadable::Envelope("its body is missing"))?;
         let body = rest
