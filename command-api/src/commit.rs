@@ -64,7 +64,7 @@ impl Committer {
         let keeper = Keeper::start(
             Arc::clone(&gate),
             Arc::clone(&log),
-            Arc::clone(&ids),
+            (Arc::clone(&ids), Arc::clone(&clock)),
             settings.clone(),
             Arc::clone(&read_back),
         );

@@ -9,17 +9,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::time::Time;
 use event_log::{Entry, EventLog, LogError};
 use parking_lot::Mutex;
 use record::epochs::EpochEntry;
 use record::{Envelope, Partition, Position, RecordId};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::clock::Ids;
+use crate::clock::{Clock, Ids};
 use crate::epoch::fold::Fold;
 use crate::epoch::history::{self, History};
+use crate::epoch::planned::{Planned, Wanted, prepared};
 use crate::epoch::recovery::{Recovery, RecoveryError, append_until_known};
 use crate::epoch::{EpochState, OpenEpoch, Progress, snapshot, snapshots};
 use crate::gate::{Current, Gate, GateError};
@@ -41,6 +43,7 @@ pub struct Keeper {
     gate: Arc<dyn Gate>,
     log: Arc<dyn EventLog>,
     ids: Arc<dyn Ids>,
+    clock: Arc<dyn Clock>,
     settings: Settings,
     read_back: Arc<ReadBack>,
     node: Uuid,
@@ -52,36 +55,9 @@ pub struct Keeper {
     silent: Mutex<Option<u64>>,
     look: Notify,
     /// Changes of the epoch that were asked for.
-    wanted: mpsc::Sender<Wanted>,
+    pub(super) wanted: mpsc::Sender<Wanted>,
     /// One that is prepared.
     planned: Mutex<Option<Planned>>,
-}
-
-/// A change of the epoch that was asked for, and who waits to hear of it.
-struct Wanted {
-    why: String,
-    answer: oneshot::Sender<Result<Changed, String>>,
-}
-
-/// A change of the epoch that only has to be carried out.
-struct Planned {
-    wanted: Wanted,
-    fold: Fold,
-}
-
-/// An epoch that was changed as planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Changed {
-    /// The new one.
-    pub epoch: u64,
-    /// How long no command could be decided.
-    pub pause: Duration,
-}
-
-impl std::fmt::Debug for Planned {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Planned").finish_non_exhaustive()
-    }
 }
 
 impl Keeper {
@@ -89,7 +65,7 @@ impl Keeper {
     pub fn start(
         gate: Arc<dyn Gate>,
         log: Arc<dyn EventLog>,
-        ids: Arc<dyn Ids>,
+        (ids, clock): (Arc<dyn Ids>, Arc<dyn Clock>),
         settings: Settings,
         read_back: Arc<ReadBack>,
     ) -> Arc<Self> {
@@ -100,6 +76,7 @@ impl Keeper {
             gate,
             log,
             ids,
+            clock,
             settings,
             read_back,
             node,
@@ -125,6 +102,10 @@ impl Keeper {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
     }
 
     /// Whether commands can be decided.
@@ -161,21 +142,6 @@ EpochState::Waiting { epoch } => format!("epoch {epoch} has begun elsewhere"),
                 format!("recovering, {} % ({reason})", progress.percent())
             }
         })
-    }
-
-    /// Changes the epoch, so that what was over long ago leaves the gate. All that can be done
-    /// before is done before; then commands wait as in any recovery.
-    ///
-    /// # Errors
-    /// Why it was not changed; the open epoch stays, or another one was opened.
-    pub async fn change_epoch(&self, why: &str) -> Result<Changed, String> {
-        let stopping = || "the node is stopping".to_owned();
-        let (answer, answered) = oneshot::channel();
-        let why = why.to_owned();
-        let wanted = Wanted { why, answer };
-        self.wanted.send(wanted).await.map_err(|_| stopping())?;
-        let given_up = || "it was given up, for a recovery was due".to_owned();
-        answered.await.map_err(|_| given_up())?
     }
 
     /// Makes a snapshot of the fold now, where there is a place for it.
@@ -349,25 +315,7 @@ EpochState::Waiting { epoch } => format!("epoch {epoch} has begun elsewhere"),
         Ok(())
     }
 
-    /// Changes the epoch as planned.
-    async fn carry_out(&self, planned: Planned) -> Result<Current, RecoveryError> {
-        let Planned { wanted, fold } = planned;
-        let began = Instant::now();
-        let recovered = self.recover(wanted.why, Some(fold)).await;
-        let pause = began.elapsed();
-        let answer = match &recovered {
-            Ok(current) => Ok(Changed {
-                epoch: current.epoch,
-                pause,
-            }),
-            Err(error) => Err(error.to_string()),
-        };
-        // Who asked may have gone.
-        let _ = wanted.answer.send(answer);
-        recovered
-    }
-
-    async fn recover(
+    pub(super) async fn recover(
         &self,
         reason: String,
         prepared: Option<Fold>,
@@ -393,6 +341,7 @@ EpochState::Waiting { epoch } => format!("epoch {epoch} has begun elsewhere"),
             gate: &*self.gate,
             log: &self.log,
             ids: &*self.ids,
+            clock: &*self.clock,
             settings: &self.settings,
             node: self.node,
             history: self.history.clone(),
@@ -494,29 +443,6 @@ async fn wait_until_over(keeper: &Arc<Keeper>, wanted: &mut mpsc::Receiver<Wante
             () = tokio::time::sleep(idle) => if Arc::strong_count(keeper) <= 1 { return },
         }
     }
-}
-
-/// The next change that was asked for, with all of the log folded that is there by now.
-async fn prepared(keeper: &Keeper, wanted: &mut mpsc::Receiver<Wanted>) -> Planned {
-    loop {
-        let Some(wanted) = wanted.recv().await else {
-            // The keeper itself holds the other end.
-            return std::future::pending().await;
-        };
-        tracing::info!(why = wanted.why, "a change of the epoch is being prepared");
-        match prepare(keeper).await {
-            Ok(fold) => return Planned { wanted, fold },
-            Err(error) => {
-                let _ = wanted.answer.send(Err(error.to_string()));
-            }
-        }
-    }
-}
-
-/// Twice: the second time only what came while the first fold took its time.
-async fn prepare(keeper: &Keeper) -> Result<Fold, RecoveryError> {
-    let fold = snapshots::fold_to_the_end(keeper, None, false).await?;
-    snapshots::fold_to_the_end(keeper, Some(fold), false).await
 }
 
 /// Answers other nodes that ask whether the epoch lives which is open or being rebuilt here.

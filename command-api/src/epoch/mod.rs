@@ -3,6 +3,9 @@
 //! [`keeper`] holds the node's epoch and decides when a recovery is due; [`recovery`] carries one
 //! out; [`fold`] turns the log into the gate's data, [`snapshot`] keeps what it was on the way;
 //! [`history`] follows the topic of claims.
+//!
+//! `planned` changes an epoch that is open, `snapshots` makes snapshots, `reading` reads the log
+//! into a fold.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use domain::sku::Sku;
 use parking_lot::Mutex;
 
+pub use self::planned::Changed;
 use crate::gate::{Current, ItemValue};
 
 pub mod fold;
 pub mod history;
 pub mod keeper;
+mod planned;
 mod reading;
 pub mod recovery;
 pub mod snapshot;

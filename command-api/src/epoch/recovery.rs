@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::clock::Ids;
+use crate::clock::{Clock, Ids};
 use crate::epoch::fold::{Fold, FoldError, Pieces};
 use crate::epoch::history::History;
 use crate::epoch::reading::{self, Goal, Reading};
@@ -57,6 +57,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) gate: &'a dyn Gate,
     pub(crate) log: &'a Arc<dyn EventLog>,
     pub(crate) ids: &'a dyn Ids,
+    pub(crate) clock: &'a dyn Clock,
     pub(crate) settings: &'a Settings,
     pub(crate) node: Uuid,
     pub(crate) history: watch::Receiver<History>,
@@ -225,14 +226,16 @@ impl Recovery<'_> {
 
     /// What the fold begins with: what was prepared, a snapshot, or nothing.
     async fn base(&mut self, epoch: u64) -> Result<Fold, RecoveryError> {
-        if let Some(prepared) = self.prepared.take() {
+        let now = self.clock.now();
+        if let Some(mut prepared) = self.prepared.take() {
+            prepared.is_folded_at(now);
             match snapshot::stands(&**self.log, &prepared, Some(epoch)).await? {
                 Ok(()) => return Ok(prepared),
                 Err(why) => tracing::warn!(%why, "what was prepared is not used"),
             }
         }
         let log_id = self.history.borrow().log_id();
-        snapshot::newest(self.log, self.settings, log_id, Some(epoch)).await
+        snapshot::newest(self.log, self.settings, now, log_id, Some(epoch)).await
     }
 
     /// The users' personal keys: the newest entry of each id; a tombstone erases one.

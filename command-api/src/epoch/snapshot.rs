@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use domain::time::Time;
 use event_log::{EventLog, LogError};
 use record::{Envelope, Layout, Position};
 use serde::{Deserialize, Serialize};
@@ -268,10 +269,12 @@ fn fits(header: &Header, fitting: Fitting) -> Result<(), SnapshotError> {
 pub(crate) async fn newest(
     log: &Arc<dyn EventLog>,
     settings: &Settings,
+    now: Time,
     log_id: Option<Uuid>,
     epoch: Option<u64>,
 ) -> Result<Fold, RecoveryError> {
-    let nothing = Fold::new(settings.key_retention);
+    let mut nothing = Fold::new(settings.key_retention);
+    nothing.is_folded_at(now);
     let (Some(kept), Some(log_id)) = (&settings.snapshots, log_id) else {
         return Ok(nothing);
     };
@@ -296,7 +299,8 @@ pub(crate) async fn newest(
             Err(why) => Err(why),
         };
         match judged {
-            Ok(fold) => {
+            Ok(mut fold) => {
+                fold.is_folded_at(now);
                 let path = path.display();
                 tracing::info!(%path, bytes, age_seconds = age, "the fold begins with a snapshot");
                 used("used");

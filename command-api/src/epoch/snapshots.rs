@@ -116,7 +116,10 @@ pub(crate) async fn fold_to_the_end(
     let log_id = keeper.history().borrow().log_id();
     let base = match base {
         Some(base) => base,
-        None => snapshot::newest(keeper.log(), keeper.settings(), log_id, None).await?,
+        None => {
+            let (log, settings) = (keeper.log(), keeper.settings());
+            snapshot::newest(log, settings, keeper.now(), log_id, None).await?
+        }
     };
     let ends: BTreeMap<Partition, u64> = reading::ends(&**keeper.log()).await?;
     let goal = |(partition, end): (&Partition, &u64)| (*partition, Goal::Offset(*end));

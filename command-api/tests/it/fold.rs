@@ -305,6 +305,21 @@ fn a_finished_order_stays_as_long_as_keys_do() {
 }
 
 #[test]
+fn a_record_of_a_clock_that_is_ahead_lets_nothing_be_forgotten() {
+    let life = [
+        Step::Place(1, 1),
+        Step::Cancel(0, 2),
+        Step::Wait(200),
+        Step::Place(1, 3),
+    ];
+    let mut fold = Fold::new(RETENTION);
+    let log = Log::of(&life);
+    fold.is_folded_at(Log::default().time());
+    log.fold_on(&mut fold, |_, end| end);
+    assert_eq!(orders_of(fold), 2);
+}
+
+#[test]
 fn an_order_that_a_late_copy_could_bring_back_keeps_its_version() {
     // Finished long ago, but its first record arrives again in the same epoch.
     let steps = [

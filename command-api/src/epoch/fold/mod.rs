@@ -126,6 +126,8 @@ pub struct Fold {
     stock: HashMap<Sku, Stock>,
     keys: Keys,
     newest: Time,
+    /// By the clock of the node that folds; what is newer is of a clock that is wrong.
+    today: Time,
     retention: i64,
     folded: u64,
 }
@@ -142,6 +144,7 @@ impl Fold {
             stock: HashMap::new(),
             keys: Keys::default(),
             newest: Time::from_microseconds(0),
+            today: Time::from_microseconds(i64::MAX),
             retention: microseconds(retention),
             folded: 0,
         }
@@ -172,6 +175,7 @@ impl Fold {
     pub fn empty(&self) -> Self {
         Self {
             retention: self.retention,
+            today: self.today,
             ..Self::new(Duration::ZERO)
         }
     }
@@ -332,9 +336,17 @@ impl Fold {
         self.keys.sweep(oldest);
     }
 
+    /// Says when it is folded. The retention is counted from the newest record's time, and one
+    /// record of a node whose clock is a month ahead would let every key be forgotten: so it is
+    /// never counted from later than this. Two clocks have to be wrong to forget too soon.
+    pub fn is_folded_at(&mut self, now: Time) {
+        self.today = now;
+    }
+
     /// What is older than this is past the retention.
     fn oldest(&self) -> i64 {
-        self.newest.microseconds().saturating_sub(self.retention)
+        let newest = self.newest.min(self.today);
+        newest.microseconds().saturating_sub(self.retention)
     }
 }
 
