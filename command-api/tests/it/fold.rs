@@ -207,12 +207,13 @@ impl Log {
     fn fold_on(&self, fold: &mut Fold, end: impl Fn(Partition, usize) -> usize) {
         for (partition, entries) in &self.partitions {
             let from = fold.place(*partition).next as usize;
-            for offset in from..end(*partition, entries.len()) {
+            let end = end(*partition, entries.len());
+            for (offset, entry) in entries.iter().enumerate().take(end).skip(from) {
                 let position = Position {
                     partition: *partition,
                     offset: offset as u64,
                 };
-                fold.take_in(position, &entries[offset]).unwrap();
+                fold.take_in(position, entry).unwrap();
             }
         }
     }
