@@ -129,10 +129,7 @@ impl Envelope {
     /// not.
     pub fn encode(&self, body: &str) -> Vec<u8> {
         assert!(
-            !self
-                .aggregate_id
-                .bytes()
-                .any(|b| b == b'"' || b == b'\\' || b < b' '),
+            is_plain(&self.aggregate_id),
             "an aggregate id is a UUID or a SKU"
         );
         let Self {
@@ -191,6 +188,9 @@ impl Envelope {
         let body = rest
             .strip_suffix('}')
             .ok_or(Unreadable::Envelope("it is cut off"))?;
+        if !is_plain(aggregate_id) || text[ID_AT].bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(Unreadable::Envelope("an id is not as it is written"));
+        }
         let envelope = Self {
             format: format as u16,
             id: RecordId(id),
@@ -204,9 +204,31 @@ impl Envelope {
     }
 }
 
+/// Whether an aggregate's id stands in JSON as it is. What cannot be written is not read either.
+fn is_plain(aggregate_id: &str) -> bool {
+    !aggregate_id
+        .bytes()
+        .any(|b| b == b'"' || b == b'\\' || b < b' ')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_cannot_be_written_is_not_read() {
+        let text = String::from_utf8(envelope().encode("{}")).unwrap();
+        let at = text.find(BODY).unwrap();
+        for put in ["\"", "\\", "\n", r#"aggregate":"A"#] {
+            let forged = format!("{}{put}{}", &text[..at], &text[at..]);
+            assert!(Envelope::decode(forged.as_bytes()).is_err(), "{forged}");
+        }
+        let mut shouted = envelope();
+        shouted.id = RecordId(Uuid::from_u128(0xABC));
+        let shouted = String::from_utf8(shouted.encode("{}")).unwrap();
+        let shouted = shouted.replace("abc", "ABC");
+        assert!(Envelope::decode(shouted.as_bytes()).is_err());
+    }
 
     fn envelope() -> Envelope {
         Envelope {
