@@ -177,7 +177,8 @@ impl Protocol {
 
     pub(crate) fn claim_times_out(&self, state: &mut State, recovery: usize) -> bool {
         let idle = state.recoveries[recovery].phase == Phase::Idle;
-        let reason = Self::masters(state).any(|server| self.has_reason(state, server));
+        let reason = state.faults.planned > 0
+            || Self::masters(state).any(|server| self.has_reason(state, server));
         if !idle || !reason || state.faults.claim == 0 || usize::from(state.claims) + 2 >= EPOCHS {
             return false;
         }

@@ -79,14 +79,16 @@ pub(super) fn redis() -> Vec<Scenario> {
             )
         },
         Scenario {
+            recoveries: 2,
             faults: Faults {
                 flush: 1,
+                restart_empty: 1,
                 ..NO_FAULTS
             },
             ..scenario(
                 "flush",
-                "an order, its retry, another one; Redis is flushed",
-                orders(),
+                "an order and its retry; Redis is flushed and restarts empty, two recoveries",
+                vec![order(0, 1).key(0), order(0, 1).key(0)],
             )
         },
         Scenario {
@@ -195,13 +197,14 @@ pub(super) fn rest() -> Vec<Scenario> {
         },
         Scenario {
             faults: Faults {
+                claim: 1,
                 fence: 1,
                 produce: 1,
                 ..PLANNED
             },
             ..scenario(
                 "fences",
-                "an order and its retry, a fence and a record that land late or twice, an epoch change",
+                "an order and its retry, a claim, a fence and a record that land late or twice, an epoch change",
                 vec![order(0, 1).key(0), order(0, 1).key(0)],
             )
         },
@@ -281,40 +284,6 @@ pub(super) fn rest() -> Vec<Scenario> {
             )
         },
         Scenario {
-            completes: true,
-            recoveries: 2,
-            full: true,
-            has_replica: true,
-            faults: Faults {
-                replicate: 1,
-                split: 1,
-                call: 1,
-                ..NO_FAULTS
-            },
-            ..scenario(
-                "split-wide",
-                "an order, its retry and another one, two masters, two recoveries, a call that times out",
-                vec![order(0, 1).key(0), order(0, 1).key(0), order(0, 1).key(2)],
-            )
-        },
-        Scenario {
-            recoveries: 2,
-            full: true,
-            has_replica: true,
-            faults: Faults {
-                replicate: 2,
-                promote: 1,
-                restart: 1,
-                produce: 1,
-                ..NO_FAULTS
-            },
-            ..scenario(
-                "failover-wide",
-                "an order, its cancellation and another order, a restart and a failover, two recoveries",
-                vec![order(0, 1).key(0), cancel(0), order(0, 1)],
-            )
-        },
-        Scenario {
             recoveries: 2,
             full: true,
             partitions: 2,
@@ -334,7 +303,6 @@ pub(super) fn rest() -> Vec<Scenario> {
         Scenario {
             recoveries: 2,
             full: true,
-            completes: true,
             faults: Faults {
                 planned: 2,
                 call: 1,
@@ -343,7 +311,7 @@ pub(super) fn rest() -> Vec<Scenario> {
             },
             ..scenario(
                 "retry-wide",
-                "an order and its retry, completion, two epoch changes, calls that time out",
+                "an order and its retry, two epoch changes, calls that time out",
                 vec![order(0, 1).key(0), order(0, 1).key(0)],
             )
         },
