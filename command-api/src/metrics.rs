@@ -1,6 +1,6 @@
 //! The names of what a command node measures.
 
-/// Recoveries that were carried out here, by what was the reason.
+/// Recoveries that were carried out here, planned changes among them.
 pub const RECOVERIES: &str = "holdfast_recoveries_total";
 /// How long each stage of a recovery took.
 pub const RECOVERY_SECONDS: &str = "holdfast_recovery_seconds";
