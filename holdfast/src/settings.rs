@@ -350,6 +350,8 @@ pub(crate) struct UserCreateArgs {
     pub keys: KeyArgs,
     #[command(flatten)]
     pub shop: ShopArgs,
+    #[command(flatten)]
+    pub recovery: RecoveryArgs,
 }
 
 /// A role on the command line.

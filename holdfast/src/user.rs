@@ -45,7 +45,10 @@ pub(crate) async fn create(args: UserCreateArgs) -> Result<()> {
             let secrets = keys::secrets(&args.keys, data)?;
             let gate = services::open_gate(&args.redis).await?;
             let log = services::open_log(&args.kafka).await?;
-            let side = WriteSide::start(gate, log, &secrets, args.shop.currency, |_| {});
+            // Should Redis be empty, it is this process that rebuilds the gate.
+            let side = WriteSide::start(gate, log, &secrets, args.shop.currency, |settings| {
+                args.recovery.tune(data, settings);
+            });
             create_and_finish(&side, user).await?;
         }
         _ => bail!("give --redis and --kafka together, or none of them for an embedded system"),
@@ -62,6 +65,7 @@ async fn create_alone(args: &UserCreateArgs, user: NewUser) -> Result<()> {
     let side = WriteSide::start(gate, log, &secrets, args.shop.currency, |settings| {
         settings.sign_of_life_wait = std::time::Duration::ZERO;
         settings.claim_backoff = std::time::Duration::ZERO;
+        args.recovery.tune(&args.data.data, settings);
     });
     create_and_finish(&side, user).await
 }
