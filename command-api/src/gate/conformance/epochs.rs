@@ -83,6 +83,25 @@ pub async fn a_rebuild_that_was_overtaken_is_not_published(make: MakeGate) {
     assert_eq!(gate.current().await, Ok(Some(current)));
 }
 
+/// It came between a higher one's beginning and its end, so that one's deletions missed it.
+pub async fn an_epoch_that_was_opened_meanwhile_ends_with_a_higher_one(make: MakeGate) {
+    let gate = make(9);
+    let mut higher = gate.begin_rebuild(12).await.expect("it begins");
+    higher.write(item("A", 5)).await.expect("it is written");
+    let between = open_epoch(&*gate, 3, item("A", 5))
+        .await
+        .expect("nothing higher is current yet");
+    let open = gate.load(&between, &[Look::Item(sku("A"))]).await;
+    assert_eq!(open.expect("it is open").answers, [Looked::Item(value(5))]);
+    let current = higher
+        .publish(BTreeMap::new())
+        .await
+        .expect("it is the highest");
+    assert_closed(&*gate, &between).await;
+    let open = gate.load(&current, &[Look::Item(sku("A"))]).await;
+    assert_eq!(open.expect("it is open").answers, [Looked::Item(value(5))]);
+}
+
 /// Values, aggregates and claims; of a name written twice the last counts.
 pub async fn what_was_rebuilt_is_there(make: MakeGate) {
     let mut pieces = item("A", 1);

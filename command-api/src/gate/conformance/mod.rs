@@ -87,6 +87,7 @@ macro_rules! conformance_of_gate {
             epochs: a_lower_epoch_is_closed_once_a_rebuild_begins;
             epochs: a_lower_epoch_is_never_published;
             epochs: a_rebuild_that_was_overtaken_is_not_published;
+            epochs: an_epoch_that_was_opened_meanwhile_ends_with_a_higher_one;
             epochs: what_was_rebuilt_is_there;
             epochs: an_epoch_knows_nothing_of_the_one_before;
             epochs: refusals_begin_anew_with_an_epoch;

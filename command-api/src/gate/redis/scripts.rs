@@ -8,7 +8,7 @@
 use domain::quantity::SUPPLIED_MAX;
 use record::envelope::VERSION_AT;
 
-use super::keys::Namespace;
+use super::keys::{Namespace, OF_EPOCH};
 
 pub(super) const LOAD: &str = "load";
 pub(super) const DECIDE: &str = "decide";
@@ -88,6 +88,7 @@ impl Epoch<'_> {
         [
             format!("local POINTER, PREFIX = '{pointer}', '{prefix}'"),
             format!("local EPOCH, MASTER_REPLID = '{number}', '{master_replid}'"),
+            format!("local OF_EPOCH = '{}'", OF_EPOCH.join(" ")),
             format!("local ENTRIES_PER_GENERATION = {entries_per_generation}"),
             format!("local VERSION_FIRST, VERSION_LAST = {first}, {last}"),
             format!("local SUPPLIED_MAX, CHECKS_STOCK = {SUPPLIED_MAX}, {checks_stock}"),

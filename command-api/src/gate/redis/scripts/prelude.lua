@@ -3,6 +3,7 @@
 --   PREFIX                  what every key of the epoch begins with
 --   POINTER                 the key of the current pointer
 --   EPOCH                   the epoch's number
+--   OF_EPOCH                the names of everything that an epoch has
 --   MASTER_REPLID           the master's replication id when the epoch was rebuilt
 --   ENTRIES_PER_GENERATION  of refusals
 --   VERSION_FIRST, VERSION_LAST  where a record's version stands in its bytes, from 1
