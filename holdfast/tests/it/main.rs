@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod broker;
+mod epochs;
 mod flow;
 mod harness;
 mod planted;

@@ -196,6 +196,7 @@ async fn subcommands() -> Vec<Vec<String>> {
     assert!(all.len() >= 10, "{help}");
     all.retain(|names| names != &["help"]);
     all.push(vec!["user".to_owned(), "create".to_owned()]);
+    all.push(vec!["epoch".to_owned(), "change".to_owned()]);
     all.push(vec![]);
     all
 }
