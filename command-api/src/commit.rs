@@ -21,6 +21,7 @@ use crate::epoch::OpenEpoch;
 use crate::epoch::keeper::Keeper;
 use crate::gate::{Append, Decide, Gate, ItemValue, Look, Looked, Verdict};
 pub use crate::handler::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request};
+use crate::planted::{self, Planted::SettledBeforeReadBack};
 use crate::read_back::{ReadBack, Sighting, TailHealth, Waiting};
 use crate::settings::Settings;
 use crate::settle::{others_wait_for, settle_of};
@@ -40,7 +41,7 @@ pub struct Committer {
     ids: Arc<dyn Ids>,
     loads: Batcher<LoadCall>,
     decides: Batcher<DecideCall>,
-    settles: Batcher<SettleCall>,
+    pub(crate) settles: Batcher<SettleCall>,
     in_flight: Arc<Semaphore>,
     turns: Turns,
 }
@@ -382,6 +383,9 @@ impl Committer {
             payload: Some(payload),
             id: attempt.record,
         });
+        if planted::is(SettledBeforeReadBack) {
+            planted::settle_unseen(self, attempt.epoch, &record, vec![]);
+        }
         // 5. Read back.
         let position = match waiter.await {
             Ok(Sighting::Valid(position)) => position,

@@ -16,6 +16,7 @@ pub mod epoch;
 pub mod gate;
 pub mod http;
 pub mod metrics;
+pub mod planted;
 pub mod read_back;
 pub mod settings;
 pub mod settle;

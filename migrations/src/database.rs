@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -18,6 +19,7 @@ use sqlx::sqlite::{
 use sqlx::{Encode, Executor, MySqlPool, Row as _, SqlSafeStr, SqlStr, SqlitePool, Type};
 
 pub use crate::database_error::DatabaseError;
+use crate::foreign::{Cell, ForeignDatabase};
 
 /// How long a request may wait for a free connection.
 const ACQUIRE_AT_MOST: Duration = Duration::from_secs(5);
@@ -43,6 +45,8 @@ pub enum Database {
     MySql(MySqlPool),
     /// A file of SQLite.
     Sqlite(SqlitePool),
+    /// Somebody else's, in SQLite's words.
+    Foreign(Arc<dyn ForeignDatabase>),
 }
 
 /// A value that is bound to a statement.
@@ -63,6 +67,7 @@ pub struct Row(Cells);
 enum Cells {
     MySql(MySqlRow),
     Sqlite(SqliteRow),
+    Foreign(Vec<Cell>),
 }
 
 impl Database {
@@ -163,6 +168,7 @@ impl Database {
                     .map(|row| Row(Cells::Sqlite(row)))
                     .collect()
             }
+            Self::Foreign(store) => foreign_rows(store.select(sql.as_str(), values).await?),
         })
     }
 
@@ -172,18 +178,19 @@ impl Database {
     /// # Errors
     /// When the database does not answer or refuses the statement.
     pub async fn select_unprepared(&self, sql: impl SqlSafeStr) -> Result<Vec<Row>, DatabaseError> {
-        let query = sqlx::raw_sql(sql);
+        let sql = sql.into_sql_str();
         Ok(match self {
             Self::MySql(pool) => {
-                let rows = query.fetch_all(pool).await?;
+                let rows = sqlx::raw_sql(sql).fetch_all(pool).await?;
                 rows.into_iter().map(|row| Row(Cells::MySql(row))).collect()
             }
             Self::Sqlite(pool) => {
-                let rows = query.fetch_all(pool).await?;
+                let rows = sqlx::raw_sql(sql).fetch_all(pool).await?;
                 rows.into_iter()
                     .map(|row| Row(Cells::Sqlite(row)))
                     .collect()
             }
+            Self::Foreign(store) => foreign_rows(store.select(sql.as_str(), &[]).await?),
         })
     }
 
@@ -196,18 +203,23 @@ impl Database {
         sql: impl SqlSafeStr,
         mut visit: impl FnMut(&Row) -> Result<(), DatabaseError>,
     ) -> Result<(), DatabaseError> {
-        let query = sqlx::raw_sql(sql);
+        let sql = sql.into_sql_str();
         match self {
             Self::MySql(pool) => {
-                let mut rows = query.fetch(pool);
+                let mut rows = sqlx::raw_sql(sql).fetch(pool);
                 while let Some(row) = rows.try_next().await? {
                     visit(&Row(Cells::MySql(row)))?;
                 }
             }
             Self::Sqlite(pool) => {
-                let mut rows = query.fetch(pool);
+                let mut rows = sqlx::raw_sql(sql).fetch(pool);
                 while let Some(row) = rows.try_next().await? {
                     visit(&Row(Cells::Sqlite(row)))?;
+                }
+            }
+            Self::Foreign(store) => {
+                for row in foreign_rows(store.select(sql.as_str(), &[]).await?) {
+                    visit(&row)?;
                 }
             }
         }
@@ -219,10 +231,11 @@ impl Database {
     /// # Errors
     /// When the database does not answer or refuses one.
     pub async fn execute(&self, sql: impl SqlSafeStr) -> Result<u64, DatabaseError> {
-        let query = sqlx::raw_sql(sql);
+        let sql = sql.into_sql_str();
         Ok(match self {
-            Self::MySql(pool) => query.execute(pool).await?.rows_affected(),
-            Self::Sqlite(pool) => query.execute(pool).await?.rows_affected(),
+            Self::MySql(pool) => sqlx::raw_sql(sql).execute(pool).await?.rows_affected(),
+            Self::Sqlite(pool) => sqlx::raw_sql(sql).execute(pool).await?.rows_affected(),
+            Self::Foreign(store) => store.execute(sql.as_str()).await?,
         })
     }
 
@@ -231,8 +244,28 @@ impl Database {
         match self {
             Self::MySql(pool) => pool.close().await,
             Self::Sqlite(pool) => pool.close().await,
+            Self::Foreign(_) => {}
         }
     }
+}
+
+fn foreign_rows(rows: Vec<Vec<Cell>>) -> Vec<Row> {
+    rows.into_iter()
+        .map(|row| Row(Cells::Foreign(row)))
+        .collect()
+}
+
+/// The bytes of a foreign cell; `None` for NULL.
+fn foreign_bytes(row: &[Cell], column: usize) -> Result<Option<Vec<u8>>, DatabaseError> {
+    match row.get(column) {
+        Some(Cell::Null) => Ok(None),
+        Some(Cell::Bytes(bytes)) => Ok(Some(bytes.clone())),
+        Some(Cell::Integer(_)) | None => Err(not_a("bytes", column)),
+    }
+}
+
+fn not_a(kind: &str, column: usize) -> DatabaseError {
+    DatabaseError::Unreadable(format!("column {column} is not {kind}"))
 }
 
 /// SQLite has no server that could close connections, so they are kept for ever.
@@ -270,6 +303,10 @@ impl Row {
         Ok(match &self.0 {
             Cells::MySql(row) => row.try_get_unchecked(column)?,
             Cells::Sqlite(row) => row.try_get_unchecked(column)?,
+            Cells::Foreign(row) => match row.get(column) {
+                Some(Cell::Integer(number)) => *number,
+                Some(Cell::Null | Cell::Bytes(_)) | None => return Err(not_a("a number", column)),
+            },
         })
     }
 
@@ -291,6 +328,7 @@ impl Row {
         Ok(match &self.0 {
             Cells::MySql(row) => row.try_get_unchecked(column)?,
             Cells::Sqlite(row) => row.try_get_unchecked(column)?,
+            Cells::Foreign(row) => foreign_bytes(row, column)?,
         })
     }
 
@@ -371,6 +409,7 @@ impl fmt::Debug for Database {
         f.write_str(match self {
             Self::MySql(_) => "MySQL",
             Self::Sqlite(_) => "SQLite",
+            Self::Foreign(_) => "foreign",
         })
     }
 }

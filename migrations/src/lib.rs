@@ -2,7 +2,7 @@
 //!
 //! Shared by the two sides that never meet elsewhere: `projectors`, which writes the rows, and
 //! `query-api`, which reads them. What both must see alike is stated here once: [`database`] opens
-//! either store and reads its rows through one door, [`schema`] creates the tables and tells
+//! either store and reads its rows through one door, [`foreign`] is the door for a third one, [`schema`] creates the tables and tells
 //! whether they are there, [`search`] folds text for searching, and [`words`], [`ledger`] and
 //! [`history`] say what stands in columns that are not plain. The statements are in `mysql/` and `sqlite/`, side by side.
 //!
@@ -13,6 +13,7 @@
 
 pub mod database;
 mod database_error;
+pub mod foreign;
 pub mod history;
 pub mod ledger;
 pub mod schema;

@@ -49,6 +49,12 @@ pub async fn run(database: &Database) -> Result<(), SchemaError> {
                 .run_direct(None, &mut *connection, false)
                 .await?)
         }
+        Database::Foreign(store) => {
+            for migration in SQLITE.iter() {
+                store.execute(migration.sql.as_str()).await?;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -90,6 +96,7 @@ pub async fn is_current(database: &Database) -> Result<bool, DatabaseError> {
     let migrator = match database {
         Database::MySql(_) => &MYSQL,
         Database::Sqlite(_) => &SQLITE,
+        Database::Foreign(_) => return Err(DatabaseError::not_on_foreign()),
     };
     let sql = "SELECT version FROM _sqlx_migrations WHERE success";
     let applied = match database.select(sql, &[]).await {

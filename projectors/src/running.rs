@@ -203,6 +203,7 @@ impl Supervision {
         self.states
             .send_modify(|states| states.fail_all("the log has no epoch yet"));
         tokio::select! {
+            biased;
             id = source::log_id(&self.log) => {
                 Ok(Some(id?))
             }
@@ -235,11 +236,13 @@ async fn run(mut projector: Projector, states: watch::Sender<States>, shutdown: 
                     pause = PAUSE_MIN;
                     metrics::counter!(crate::status::RECORDS).increment(records as u64);
                     tokio::select! {
+                        biased;
                         () = shutdown.cancelled() => return,
                         () = tokio::time::sleep_until(began + PACE) => continue,
                     }
                 }
                 tokio::select! {
+                    biased;
                     () = shutdown.cancelled() => return,
                     () = tokio::time::sleep_until(look_again), if some_stand_still => continue,
                     received = projector.receive() => match received {
@@ -285,6 +288,7 @@ async fn paused(pause: Duration, shutdown: &CancellationToken) -> Option<Duratio
     let spread = Uuid::new_v4().as_u128() % pause.as_millis().max(1);
     let spread = Duration::from_millis(u64::try_from(spread).unwrap_or(0));
     tokio::select! {
+        biased;
         () = shutdown.cancelled() => None,
         () = tokio::time::sleep(pause / 2 + spread) => Some((pause * 2).min(PAUSE_MAX)),
     }
@@ -300,6 +304,7 @@ async fn keep_measuring(
             status.record_metrics();
         }
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(MEASURE_EVERY) => {}
         }

@@ -118,7 +118,7 @@ impl ReadModels {
     pub(crate) fn dialect(&self) -> Dialect {
         match self.database {
             Database::MySql(_) => Dialect::MySql,
-            Database::Sqlite(_) => Dialect::Sqlite,
+            Database::Sqlite(_) | Database::Foreign(_) => Dialect::Sqlite,
         }
     }
 
@@ -268,6 +268,13 @@ impl ReadModels {
                     done.rows_affected()
                 })
                 .await
+            }
+            Database::Foreign(store) => {
+                let moved = store.all_or_nothing(&fence, statements).await?;
+                return match moved {
+                    true => Ok(()),
+                    false => Err(StoreError::Fenced(advance.partition)),
+                };
             }
         };
         match moved.map_err(DatabaseError::from)? {

@@ -82,6 +82,15 @@ enum Task {
         #[arg(long, default_value_t = 120)]
         seconds: u32,
     },
+    /// Simulate whole sales with everything that can go wrong, one from every seed
+    ///
+    /// `--seeds N --from SEED` runs many, `--seed SEED --history` shows one, `--planted all` looks
+    /// for bugs that are planted in the commit path.
+    Simulate {
+        /// Passed on: see above, and `--help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Check format, lints, the room rules and the compose file
     Check,
     /// Run any command beside such services, with the variables that the tests read
@@ -154,6 +163,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Model { args } => run::model(args),
         Task::Interleavings { scenario, seconds } => search::interleavings(&scenario, seconds),
         Task::Fuzz { target, seconds } => search::fuzz(target.as_deref(), seconds),
+        Task::Simulate { args } => run::simulate(&args),
         Task::Check => check::check().map(|()| ExitCode::SUCCESS),
         Task::WithServices {
             kafka_nodes,

@@ -23,9 +23,20 @@ const PLANTED: [&str; 8] = [
     "--",
     "--quiet",
     "--exact",
-    PLANTED_NAME,
+    "properties::planted_oversell_is_found_and_shrunk",
 ];
-const PLANTED_NAME: &str = "properties::planted_oversell_is_found_and_shrunk";
+
+/// The same for the simulation: every bug that can be planted in the commit path has to be found.
+const PLANTED_IN_COMMIT_PATH: [&str; 8] = [
+    "test",
+    "--workspace",
+    "--features=simulation/planted",
+    "--test=it",
+    "--",
+    "--quiet",
+    "--exact",
+    "planted::every_planted_bug_is_found",
+];
 
 /// Runs `cargo test`, by default of the whole workspace, and answers with its exit code. Where
 /// everything is tested, so are the tests.
@@ -51,12 +62,17 @@ pub(crate) fn test(args: Vec<OsString>) -> Result<ExitCode> {
         return Ok(exit_code(built));
     }
     if args.is_empty() {
-        let found = phase("finding a planted oversell", || {
-            expect_planted()?;
-            run_to_end(checkout::cargo().args(PLANTED))
-        })?;
-        if !found.success() {
-            return Ok(exit_code(found));
+        for (name, test) in [
+            ("finding a planted oversell", PLANTED),
+            ("finding planted bugs", PLANTED_IN_COMMIT_PATH),
+        ] {
+            let found = phase(name, || {
+                expect_planted(&test)?;
+                run_to_end(checkout::cargo().args(test))
+            })?;
+            if !found.success() {
+                return Ok(exit_code(found));
+            }
         }
     }
     let tested = beside_services("cargo test", 1, cargo_test().args(of_tests))?;
@@ -64,6 +80,22 @@ pub(crate) fn test(args: Vec<OsString>) -> Result<ExitCode> {
         return Ok(tested);
     }
     chaos(&["--short".into()])
+}
+
+/// Runs the simulation, which is built fast but with debug assertions, and with planted bugs only
+/// where they are asked for.
+pub(crate) fn simulate(args: &[OsString]) -> Result<ExitCode> {
+    let mut command = checkout::cargo();
+    command.args([
+        "run",
+        "--quiet",
+        "--profile=simulation",
+        "--package=simulation",
+    ]);
+    if args.iter().any(|arg| arg == "--planted") {
+        command.arg("--features=planted");
+    }
+    Ok(exit_code(run_to_end(command.arg("--").args(args))?))
 }
 
 /// Injects faults into a server that was built with failpoints, on services that the program of the
@@ -98,16 +130,17 @@ pub(crate) fn model(args: Vec<OsString>) -> Result<ExitCode> {
 }
 
 /// A filter that fits no test runs none and passes: were the test renamed, nobody would notice.
-fn expect_planted() -> Result<()> {
+fn expect_planted(test: &[&str; 8]) -> Result<()> {
+    let name = test[7];
     let mut list = checkout::cargo();
-    list.args(PLANTED).arg("--list").stderr(Stdio::inherit());
+    list.args(test).arg("--list").stderr(Stdio::inherit());
     let listed = list.output().context("cargo cannot be started")?;
-    let line = format!("{PLANTED_NAME}: test");
+    let line = format!("{name}: test");
     let listed_it = String::from_utf8_lossy(&listed.stdout)
         .lines()
         .any(|listed| listed == line);
     if listed.status.success() && !listed_it {
-        bail!("There is no test {PLANTED_NAME}; was it renamed? xtask/src/run.rs names it.")
+        bail!("There is no test {name}; was it renamed? xtask/src/run.rs names it.")
     }
     Ok(())
 }

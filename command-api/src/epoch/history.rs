@@ -192,6 +192,7 @@ async fn read(
     let mut tail = log.tail(from).await?;
     loop {
         let batch = tokio::select! {
+            biased;
             batch = tail.next() => batch?,
             () = sender.closed() => return Ok(()),
         };

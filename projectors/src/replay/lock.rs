@@ -26,6 +26,7 @@ impl Lock {
                 let lock = Arc::clone(&live.replaying).try_lock_owned();
                 return Ok(lock.ok().map(|_held| Self::Sqlite { _held }));
             }
+            Database::Foreign(_) => return Err(DatabaseError::not_on_foreign()),
         };
         let mut connection = pool.acquire().await?.detach();
         // It is idle for as long as the tables are filled, whatever the server thinks of that.

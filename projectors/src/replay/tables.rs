@@ -35,6 +35,7 @@ pub(super) async fn make(live: &ReadModels) -> Result<(), DatabaseError> {
                 }
             }
             Database::Sqlite(_) => make_on_sqlite(live, table).await?,
+            Database::Foreign(_) => return Err(DatabaseError::not_on_foreign()),
         }
     }
     Ok(())
@@ -93,6 +94,7 @@ pub(super) async fn swap(live: &ReadModels) -> Result<(), DatabaseError> {
             }
             transaction.commit().await?;
         }
+        Database::Foreign(_) => return Err(DatabaseError::not_on_foreign()),
     }
     discard(live).await
 }

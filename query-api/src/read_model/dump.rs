@@ -106,6 +106,7 @@ impl ReadModels {
         match &self.database {
             Database::MySql(pool) => dump(pool, Some(MYSQL_SNAPSHOT), MYSQL_BEGIN).await,
             Database::Sqlite(pool) => dump(pool, None, SQLITE_BEGIN).await,
+            Database::Foreign(_) => Err(DatabaseError::not_on_foreign()),
         }
     }
 }

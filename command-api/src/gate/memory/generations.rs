@@ -35,7 +35,7 @@ pub(super) enum Outcome {
     },
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Generations {
     newest: HashMap<Name, Remembered>,
     previous: HashMap<Name, Remembered>,

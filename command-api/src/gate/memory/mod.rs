@@ -11,6 +11,7 @@
 compile_error!("`planted-oversell` sells more than there is; it is for tests only");
 
 mod decide;
+mod epoch_data;
 mod generations;
 mod load;
 mod settle;
@@ -24,7 +25,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use record::{Partition, Position, RecordId};
 
-use self::state::State;
+pub use self::epoch_data::EpochData;
 use super::{
     Current, Decide, Gate, GateError, Look, Looked, Pending, Rebuild, Rebuilt, Reply, Settle,
     Settled, Verdict,
@@ -43,7 +44,7 @@ struct Shared {
 /// What Redis keeps in its current pointer, its markers and its epochs' hashes.
 #[derive(Default)]
 struct Epochs {
-    published: Option<(Current, State)>,
+    published: Option<(Current, EpochData)>,
     markers: BTreeSet<u64>,
 }
 
@@ -75,12 +76,12 @@ impl MemoryGate {
     fn in_epoch<T>(
         &self,
         current: &Current,
-        call: impl FnOnce(&mut State) -> Result<T, GateError>,
+        call: impl FnOnce(&mut EpochData) -> Result<T, GateError>,
     ) -> Result<T, GateError> {
         let mut epochs = self.shared.epochs.lock();
         let marked = epochs.markers.contains(&current.epoch);
         match &mut epochs.published {
-            Some((published, state)) if marked && published.epoch == current.epoch => call(state),
+            Some((published, data)) if marked && published.epoch == current.epoch => call(data),
             _ => Err(GateError::Closed(format!(
                 "epoch {} is not the current one",
                 current.epoch
@@ -97,23 +98,14 @@ impl Gate for MemoryGate {
 
     async fn current(&self) -> Result<Option<Current>, GateError> {
         let epochs = self.shared.epochs.lock();
-        Ok(epochs.published.as_ref().map(|(current, state)| Current {
-            generation: state.remembered.generation(),
+        Ok(epochs.published.as_ref().map(|(current, data)| Current {
+            generation: data.generation(),
             ..current.clone()
         }))
     }
 
     async fn load(&self, current: &Current, looks: &[Look]) -> Result<Reply<Looked>, GateError> {
-        self.in_epoch(current, |state| {
-            let answers = looks
-                .iter()
-                .map(|look| load::load(state, look))
-                .collect::<Result<_, _>>()?;
-            Ok(Reply {
-                answers,
-                generation: state.remembered.generation(),
-            })
-        })
+        self.in_epoch(current, |data| data.load(looks))
     }
 
     async fn decide(
@@ -121,19 +113,7 @@ impl Gate for MemoryGate {
         current: &Current,
         commands: &[Decide],
     ) -> Result<Reply<Verdict>, GateError> {
-        self.in_epoch(current, |state| {
-            let answers = commands
-                .iter()
-                .map(|command| decide::decide(state, command))
-                .collect::<Result<_, _>>()?;
-            state
-                .remembered
-                .begin_next_when_full(self.shared.entries_per_generation);
-            Ok(Reply {
-                answers,
-                generation: state.remembered.generation(),
-            })
-        })
+        self.in_epoch(current, |data| data.decide(commands))
     }
 
     async fn settle(
@@ -142,20 +122,7 @@ impl Gate for MemoryGate {
         records: &[Settle],
         tails: &[Position],
     ) -> Result<Reply<Settled>, GateError> {
-        self.in_epoch(current, |state| {
-            let answers = records
-                .iter()
-                .map(|record| settle::settle(state, record))
-                .collect::<Result<_, _>>()?;
-            for tail in tails {
-                let start = state.tail_starts.entry(tail.partition).or_default();
-                *start = tail.offset.max(*start);
-            }
-            Ok(Reply {
-                answers,
-                generation: state.remembered.generation(),
-            })
-        })
+        self.in_epoch(current, |data| data.settle(records, tails))
     }
 
     async fn pending(
@@ -163,24 +130,11 @@ impl Gate for MemoryGate {
         current: &Current,
         of: Option<&[RecordId]>,
     ) -> Result<Vec<Pending>, GateError> {
-        self.in_epoch(current, |state| {
-            Ok(match of {
-                None => state
-                    .pending
-                    .values()
-                    .map(|decided| decided.record.clone())
-                    .collect(),
-                Some(ids) => ids
-                    .iter()
-                    .filter_map(|id| state.pending.get(id))
-                    .map(|decided| decided.record.clone())
-                    .collect(),
-            })
-        })
+        self.in_epoch(current, |data| Ok(data.pending(of)))
     }
 
     async fn tail_starts(&self, current: &Current) -> Result<BTreeMap<Partition, u64>, GateError> {
-        self.in_epoch(current, |state| Ok(state.tail_starts.clone()))
+        self.in_epoch(current, |data| Ok(data.tail_starts()))
     }
 
     async fn begin_rebuild(&self, epoch: u64) -> Result<Box<dyn Rebuild>, GateError> {
@@ -188,15 +142,16 @@ impl Gate for MemoryGate {
         epochs.check_not_behind(epoch)?;
         epochs.markers.retain(|marked| *marked > epoch);
         epochs.markers.insert(epoch);
-        if let Some((published, state)) = &mut epochs.published
+        let empty = EpochData::new(self.shared.entries_per_generation);
+        if let Some((published, data)) = &mut epochs.published
             && published.epoch < epoch
         {
-            *state = State::default();
+            *data = empty.clone();
         }
         Ok(Box::new(MemoryRebuild {
             shared: Arc::clone(&self.shared),
             epoch,
-            state: State::default(),
+            data: empty,
         }))
     }
 }
@@ -219,14 +174,14 @@ impl fmt::Debug for MemoryGate {
 struct MemoryRebuild {
     shared: Arc<Shared>,
     epoch: u64,
-    state: State,
+    data: EpochData,
 }
 
 #[async_trait]
 impl Rebuild for MemoryRebuild {
     async fn write(&mut self, pieces: Vec<Rebuilt>) -> Result<(), GateError> {
         for piece in pieces {
-            self.state.take_in(piece);
+            self.data.take_in(piece);
         }
         Ok(())
     }
@@ -245,9 +200,9 @@ impl Rebuild for MemoryRebuild {
             epoch: self.epoch,
             scripts: BTreeMap::new(),
             fences,
-            generation: self.state.remembered.generation(),
+            generation: self.data.generation(),
         };
-        epochs.published = Some((current.clone(), self.state));
+        epochs.published = Some((current.clone(), self.data));
         Ok(current)
     }
 }

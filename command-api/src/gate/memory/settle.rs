@@ -1,10 +1,12 @@
 //! Step 6: what a record raises, once it was read back as valid.
 
 use domain::sku::Sku;
+use record::AggregateType;
 
 use super::decide::own_sku;
 use super::state::{State, damaged, item_of};
 use crate::gate::{GateError, ItemValue, Settle, Settled, SettledTerms};
+use crate::planted::{self, Planted::FreedAtCancel};
 
 /// Settles one record. Every check comes before the first write.
 pub(super) fn settle(state: &mut State, record: &Settle) -> Result<Settled, GateError> {
@@ -22,7 +24,8 @@ pub(super) fn settle(state: &mut State, record: &Settle) -> Result<Settled, Gate
     }
     check_key(state, record)?;
     set_terms(state, record)?;
-    for (sku, units) in &record.gives {
+    let freed_before = planted::is(FreedAtCancel) && record.aggregate.kind == AggregateType::Orders;
+    for (sku, units) in record.gives.iter().filter(|_| !freed_before) {
         if let Some(item) = state.items.get_mut(sku) {
             item.available += units;
         }

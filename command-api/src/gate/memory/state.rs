@@ -9,7 +9,7 @@ use record::{AggregateType, Partition, Position, RecordId};
 use super::generations::Generations;
 use crate::gate::{AggregateKey, GateError, ItemValue, Pending, Rebuilt};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) items: HashMap<Sku, ItemValue>,
     pub(super) aggregates: HashMap<AggregateKey, Aggregate>,
@@ -23,18 +23,21 @@ pub(super) struct State {
     pub(super) tail_starts: BTreeMap<Partition, u64>,
 }
 
+#[derive(Clone)]
 pub(super) struct Aggregate {
     pub(super) version: u64,
     pub(super) snapshot: String,
 }
 
 /// A pending record with its version.
+#[derive(Clone)]
 pub(super) struct Decided {
     pub(super) version: u64,
     pub(super) record: Pending,
 }
 
 /// The attempt to which an idempotency key belongs.
+#[derive(Clone)]
 pub(super) struct KeyOwner {
     pub(super) fingerprint: String,
     pub(super) record: RecordId,

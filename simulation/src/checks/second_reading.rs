@@ -1,0 +1,143 @@
+//! The audit's reading of the same log, rows and gate: it shares no code with what it checks.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use audit::{
+    Acknowledged, Audit, Checkpoint, Evidence, GateItem, ItemRow, OrderRow, ReadModelRows,
+};
+use command_api::gate::{Look, Looked};
+use domain::sku::Sku;
+use rusqlite::types::Value;
+use uuid::Uuid;
+
+use super::{Counts, Reading, Violation};
+use crate::books::{Answer, Command};
+use crate::gate::server::{Role, Server};
+use crate::site::Running;
+
+pub(super) fn check(
+    running: &Running,
+    books: &[Command],
+    reading: &Reading,
+    looked: &mut Counts,
+    broken: &mut Vec<Violation>,
+) -> Result<()> {
+    let mut audit = Audit::new();
+    for (_, position, raw) in running.broker().landed() {
+        let partition = position.partition;
+        let topic = partition.topic.as_str();
+        audit.take_in(topic, partition.number, position.offset, &raw.payload);
+    }
+    let evidence = Evidence {
+        acknowledged: Ok(acknowledged(books, reading)),
+        read_models: Ok(rows(running)?),
+        gate: Ok(gate_items(running, &audit)),
+        ..Evidence::default()
+    };
+    let report = audit.finish(&evidence);
+    for check in &report.checks {
+        *looked.entry("audit".to_owned()).or_default() += check.looked_at;
+    }
+    for check in report.broken() {
+        for difference in &check.differences {
+            let promise = check.check.name();
+            broken.push(Violation::new(promise, difference.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// The records that were acknowledged, by the tokens that clients got.
+fn acknowledged(books: &[Command], reading: &Reading) -> Vec<Acknowledged> {
+    let done = books.iter().flat_map(|command| &command.attempts);
+    let mut acknowledged = Vec::new();
+    for attempt in done {
+        if let Answer::Done { position, order } = &attempt.answer {
+            let valid = reading.valid.iter();
+            let first = valid
+                .filter(|it| it.position == *position)
+                .map(|it| it.record.envelope.id);
+            let copies = reading.copies.iter().filter(|it| it.0 == *position);
+            let ids = first.chain(copies.map(|(_, id)| *id));
+            acknowledged.extend(ids.map(|id| Acknowledged::Record(id.0)));
+            acknowledged.extend(order.map(|order| Acknowledged::Order(order.0)));
+        }
+    }
+    acknowledged
+}
+
+fn gate_items(running: &Running, audit: &Audit) -> Vec<GateItem> {
+    let servers = running.cluster().servers.lock();
+    let open = servers
+        .iter()
+        .filter(|server| server.up && server.role == Role::Master)
+        .find_map(Server::open_data);
+    let Some((_, data)) = open else {
+        return vec![];
+    };
+    let item = |name: &str| {
+        let sku = Sku::parse(name).ok()?;
+        let reply = data.load(&[Look::Item(sku)]).ok()?;
+        match reply.answers.into_iter().next() {
+            Some(Looked::Item(value)) => Some(GateItem {
+                sku: name.to_owned(),
+                available: value.available,
+                supplied: value.supplied,
+            }),
+            _ => None,
+        }
+    };
+    audit.skus().filter_map(item).collect()
+}
+
+fn rows(running: &Running) -> Result<ReadModelRows> {
+    let store: &Arc<_> = &running.store;
+    let mut rows = ReadModelRows::default();
+    let sql = "SELECT topic, partition_number, next_offset, highest_fence FROM checkpoints";
+    for row in store.read(sql)? {
+        let Some(topic) = audit::Topic::parse(&text(&row, 0)?) else {
+            continue;
+        };
+        let number = u16::try_from(integer(&row, 1)?)?;
+        rows.checkpoints.push(Checkpoint {
+            partition: audit::Partition { topic, number },
+            next_offset: u64::try_from(integer(&row, 2)?)?,
+            highest_fence: u64::try_from(integer(&row, 3)?)?,
+        });
+    }
+    for row in store.read("SELECT id, status, total FROM orders")? {
+        let Some(Value::Blob(id)) = row.first() else {
+            anyhow::bail!("an order without an id");
+        };
+        rows.orders.push(OrderRow {
+            id: Uuid::from_slice(id)?,
+            status: text(&row, 1)?,
+            total: integer(&row, 2)?,
+        });
+    }
+    for row in store.read("SELECT sku, supplied, held, sold FROM inventory")? {
+        rows.items.push(ItemRow {
+            sku: text(&row, 0)?,
+            supplied: integer(&row, 1)?,
+            held: integer(&row, 2)?,
+            sold: integer(&row, 3)?,
+        });
+    }
+    Ok(rows)
+}
+
+fn text(row: &[Value], column: usize) -> Result<String> {
+    match row.get(column) {
+        Some(Value::Text(text)) => Ok(text.clone()),
+        _ => Err(anyhow::anyhow!("column {column} is no text")),
+    }
+}
+
+fn integer(row: &[Value], column: usize) -> Result<i64> {
+    match row.get(column) {
+        Some(Value::Integer(number)) => Some(*number),
+        _ => None,
+    }
+    .context("a column is no number")
+}

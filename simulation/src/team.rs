@@ -1,0 +1,40 @@
+//! A team of projectors: the real ones over this run's log and store.
+
+use std::sync::Arc;
+
+use event_log::EventLog;
+use migrations::Database;
+use migrations::foreign::ForeignDatabase;
+use projectors::{Projectors, ReadModels};
+use tokio_util::sync::CancellationToken;
+
+use crate::link::Link;
+use crate::log::broker::Broker;
+use crate::log::connection::Connection;
+use crate::store::{Store, StoreConnection};
+use crate::world::World;
+
+/// One life of a team.
+#[derive(Debug)]
+pub struct Team {
+    /// How it hangs in the world.
+    pub link: Arc<Link>,
+    /// The projectors.
+    pub projectors: Projectors,
+}
+
+impl Team {
+    /// Starts a team.
+    pub fn start(world: &Arc<World>, broker: &Arc<Broker>, store: &Arc<Store>, name: &str) -> Self {
+        let link = Link::new(world, name);
+        let log: Arc<dyn EventLog> = Connection::new(broker, &link);
+        let connection: Arc<dyn ForeignDatabase> = StoreConnection::new(store, &link);
+        let read_models = ReadModels::new(Database::Foreign(connection));
+        let tasks = world.plan.projector_tasks;
+        world.say(name, "starts");
+        Self {
+            link,
+            projectors: Projectors::start(log, read_models, tasks, CancellationToken::new()),
+        }
+    }
+}
