@@ -22,6 +22,9 @@ const ORDER_BYTES: usize = 365;
 const USER_BYTES: usize = 900;
 const ITEM_BYTES: usize = 170;
 
+/// Makes the pieces of the thing with this number.
+type Make = fn(u64) -> Result<Vec<Rebuilt>>;
+
 /// Bytes of each kind; nothing for an embedded gate, which lives in the process.
 ///
 /// # Errors
@@ -31,7 +34,7 @@ pub(super) async fn of_pieces(place: &Place) -> Result<Vec<Measured>> {
         return Ok(vec![]);
     };
     let mut measured = vec![];
-    let kinds: [(&str, fn(u64) -> Result<Vec<Rebuilt>>); 3] = [
+    let kinds: [(&str, Make); 3] = [
         ("an order with its key", order),
         ("a user with its claim", user),
         ("an item with its value", item),
