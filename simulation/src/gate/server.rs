@@ -301,6 +301,11 @@ impl Server {
         }
         self.check(&current)?;
         self.master_replid(epoch)?;
+        // An epoch that was opened while this one was built ends in the same step.
+        if let Some(lower) = &self.data.pointer {
+            self.data.markers.remove(&lower.epoch);
+            self.data.epochs.remove(&lower.epoch);
+        }
         self.data.pointer = Some(pointer);
         Ok(current)
     }
