@@ -117,9 +117,11 @@ fn refused(
             broken.push(Violation::new("S5", what));
         }
     }
+    // A later attempt hears what the first one was told, however the world has changed since.
+    let began = command.attempts.first().map_or(attempt.sent, |it| it.sent);
     let known_before = |position: &Position| {
         let done = |it: &Attempt| {
-            it.answered <= attempt.sent
+            it.answered <= began
                 && matches!(&it.answer, Answer::Done { position: at, .. } if at == position)
         };
         books.iter().any(|book| book.attempts.iter().any(done))
