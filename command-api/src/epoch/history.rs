@@ -66,6 +66,13 @@ impl History {
             .map(|claim| claim.offset + base)
     }
 
+    /// Whether no claim stands between those of two epochs, so that none was open between them.
+    pub fn is_next(&self, before: u64, after: u64) -> bool {
+        let base = self.claims.first().map_or(0, |first| first.base);
+        let mut epochs = self.claims.iter().map(|claim| claim.offset + base);
+        !epochs.any(|epoch| before < epoch && epoch < after)
+    }
+
     /// The epoch of the newest claim that another node than `node` made before the offset
     /// `before`, and that may still be opened: made after the last opening, and higher than
     /// `silent`, the highest that was waited for in vain.

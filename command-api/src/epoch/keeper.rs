@@ -49,6 +49,8 @@ pub struct Keeper {
     node: Uuid,
     history: watch::Receiver<History>,
     state: watch::Sender<EpochState>,
+    /// The epoch that was open here last.
+    adopted: Mutex<Option<u64>>,
     /// The epoch that was found closed or damaged here, and why.
     closed: Mutex<Option<(u64, String)>>,
     /// The highest epoch that another node claimed and that was waited for in vain.
@@ -82,6 +84,7 @@ impl Keeper {
             node,
             history,
             state: watch::Sender::new(EpochState::Unready("the node is starting".to_owned())),
+            adopted: Mutex::default(),
             closed: Mutex::default(),
             silent: Mutex::default(),
             look: Notify::new(),
@@ -118,7 +121,9 @@ impl Keeper {
         self.history.clone()
     }
 
-    /// The open epoch; waits a bounded time for a recovery that is under way.
+    /// The open epoch; waits a bounded time for a recovery that is under way, but for no epoch
+    /// after the next: a retry may have been refused in between, and refusals end with their
+    /// epoch, so that what waited would make that "no" a lie (S5).
     ///
     /// # Errors
     /// Why there is none.
@@ -126,12 +131,17 @@ impl Keeper {
         if let EpochState::Open(epoch) = &*self.state.borrow() {
             return Ok(Arc::clone(epoch));
         }
+        let came_in = *self.adopted.lock();
         let mut state = self.state.subscribe();
         let open = state.wait_for(|state| matches!(state, EpochState::Open(_)));
         let waited = tokio::time::timeout(self.settings.recovery_wait, open).await;
         if let Ok(Ok(state)) = waited
             && let EpochState::Open(epoch) = &*state
         {
+            let history = self.history.borrow();
+            if came_in.is_some_and(|came_in| !history.is_next(came_in, epoch.number())) {
+                return Err("the request waited for longer than an epoch; send it again".to_owned());
+            }
             return Ok(Arc::clone(epoch));
         }
         Err(match &*self.state.borrow() {
@@ -369,6 +379,7 @@ impl Keeper {
             }
         }
         self.read_back.start_tail(current.epoch, &starts);
+        *self.adopted.lock() = Some(current.epoch);
         self.say(EpochState::Open(Arc::new(OpenEpoch::new(current))));
         Ok(())
     }

@@ -12,7 +12,7 @@ use command_api::gate::redis::{RedisGate, RedisSettings};
 use event_log::kafka::{KafkaLog, KafkaSettings, Replication};
 use event_log::{Entry, EventLog};
 use personal_data::Secrets;
-use record::epochs::{EpochEntry, GATE_INTERFACE};
+use record::epochs::{EpochEntry, GATE_INTERFACE, Shop};
 use record::{Layout, Partition, Position, Record, RecordId};
 
 use crate::commit::Node;
@@ -317,25 +317,63 @@ async fn a_node_that_does_not_know_what_was_claimed_adopts_no_epoch() {
     let first = Node::over(redis.gate(), Arc::clone(&log), &secrets);
     first.stock("A", 1).await;
     let claims = first.commands.committer().keeper().history();
-    let claim = EpochEntry::Claim {
-        id: uuid::Uuid::now_v7(),
-        interface: GATE_INTERFACE + 1,
-        layout: log.layout(),
-        shop: claims.borrow().claims[0].shop.clone(),
-        base: 0,
-        node: uuid::Uuid::now_v7(),
-    };
-    let entry = Entry {
-        partition: Partition::EPOCHS,
-        key: "epochs".to_owned(),
-        payload: Some(claim.encode().into()),
-        id: RecordId(uuid::Uuid::now_v7()),
-    };
-    log.append_one(entry).await.unwrap();
+    let shop = claims.borrow().claims[0].shop.clone();
+    append(&*log, &claim(&*log, GATE_INTERFACE + 1, shop)).await;
 
     let second = Node::over(redis.gate(), Arc::clone(&log), &secrets);
     let mut state = second.commands.committer().keeper().state();
     let decided = state.wait_for(|state| !matches!(state, EpochState::Unready(_)));
     let decided = decided.await.unwrap().clone();
     assert!(matches!(&decided, EpochState::Unfit(why) if why.contains("newer program")));
+}
+
+/// Another node opens an epoch, in which a retry of what waits here may be refused, before this
+/// one opens its own: then what waits is not decided any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_for_the_next_epoch_and_for_no_later_one() {
+    let (redis, promoted) = (Redis::start(), Redis::start());
+    let log: Arc<dyn EventLog> = Arc::new(KafkaLog::open(kafka().await).await.unwrap());
+    let secrets = Arc::new(Secrets::generate());
+    let node = Node::over(redis.gate(), Arc::clone(&log), &secrets);
+    node.stock("A", 1).await;
+    let keeper = node.commands.committer().keeper();
+    redis.command(&format!("REPLICAOF 127.0.0.1 {}", promoted.port));
+    assert!(node.order(None, &[("A", 1)]).await.is_err());
+    let mut waiting = Box::pin(keeper.open());
+    assert!(futures::poll!(&mut waiting).is_pending());
+
+    let (shop, base) = {
+        let history = keeper.history();
+        let history = history.borrow();
+        (history.claims[0].shop.clone(), history.claims[0].base)
+    };
+    let claimed = append(&*log, &claim(&*log, GATE_INTERFACE, shop)).await;
+    let (epoch, fences) = (claimed + base, Default::default());
+    append(&*log, &EpochEntry::Opened { epoch, fences }).await;
+    redis.command("REPLICAOF NO ONE");
+    let refused = waiting.await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert!(persistent_order(&node, "one").await.is_ok());
+}
+
+fn claim(log: &dyn EventLog, interface: u32, shop: Shop) -> EpochEntry {
+    EpochEntry::Claim {
+        id: uuid::Uuid::now_v7(),
+        interface,
+        layout: log.layout(),
+        shop,
+        base: 0,
+        node: uuid::Uuid::now_v7(),
+    }
+}
+
+/// Appends to the topic of epochs as another node does; the offset.
+async fn append(log: &dyn EventLog, entry: &EpochEntry) -> u64 {
+    let entry = Entry {
+        partition: Partition::EPOCHS,
+        key: "epochs".to_owned(),
+        payload: Some(entry.encode().into()),
+        id: RecordId(uuid::Uuid::now_v7()),
+    };
+    log.append_one(entry).await.unwrap().unwrap()
 }
