@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 /// An order that somebody was told is placed.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
+    pub(crate) key: String,
     /// SKU and units.
     pub(crate) lines: Vec<(String, u32)>,
     pub(crate) cancelled: bool,
@@ -64,7 +65,15 @@ impl Ledger {
 
     /// An order is placed. Told twice, as to a double click, it is the same.
     pub(crate) fn order(&self, id: String, order: Order) {
-        self.told().orders.entry(id).or_insert(order);
+        let mut told = self.told();
+        let Some(known) = told.orders.get(&id) else {
+            told.orders.insert(id, order);
+            return;
+        };
+        if known.key != order.key {
+            let wrong = format!("two keys, one order {id}: {} and {}", known.key, order.key);
+            told.wrong.push(wrong);
+        }
     }
 
     pub(crate) fn cancelled(&self, id: &str) {

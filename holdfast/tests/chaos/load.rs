@@ -165,7 +165,7 @@ impl Worker {
     /// The same with a key that may have been used for the same before.
     pub(crate) async fn order_with_key(&self, key: &str, lines: &[(&str, u32)]) -> Option<String> {
         let answer = self.order_with(key, lines).await;
-        self.placed(lines, &answer)
+        self.placed(key, lines, &answer)
     }
 
     async fn order_with(&self, key: &str, lines: &[(&str, u32)]) -> Answer {
@@ -176,12 +176,13 @@ impl Worker {
             .await
     }
 
-    fn placed(&self, lines: &[(&str, u32)], answer: &Answer) -> Option<String> {
+    fn placed(&self, key: &str, lines: &[(&str, u32)], answer: &Answer) -> Option<String> {
         if answer.status != 201 {
             return None;
         }
         let lines = lines.iter().map(|(sku, units)| ((*sku).to_owned(), *units));
         let order = Order {
+            key: key.to_owned(),
             lines: lines.collect(),
             cancelled: false,
         };
@@ -195,7 +196,7 @@ impl Worker {
     async fn click_twice(&self, sku: &str) -> Option<String> {
         let (key, lines) = (fresh_key(), [(sku, 1)]);
         let (one, two) = tokio::join!(self.order_with(&key, &lines), self.order_with(&key, &lines));
-        let ids = [&one, &two].map(|answer| self.placed(&lines, answer));
+        let ids = [&one, &two].map(|answer| self.placed(&key, &lines, answer));
         match &ids {
             [Some(one), Some(two)] if one != two => {
                 self.ledger

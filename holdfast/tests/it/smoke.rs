@@ -85,3 +85,21 @@ async fn a_malformed_request_is_the_clients_fault() {
     }
     system.agrees().await;
 }
+
+/// What tests kill it by is in no program that is shipped.
+#[cfg(not(feature = "failpoints"))]
+#[test]
+fn the_program_has_no_failpoints() {
+    let has = |text: &str| {
+        let mut grep = std::process::Command::new("grep");
+        grep.args(["-qaF", text, env!("CARGO_BIN_EXE_holdfast")]);
+        grep.status().unwrap().success()
+    };
+    assert!(
+        has("Holdfast is listening on "),
+        "the program is looked into"
+    );
+    for point in ["commit.decided", "recovery.claimed", "FAILPOINTS"] {
+        assert!(!has(point), "{point} is in the program");
+    }
+}
