@@ -135,6 +135,18 @@ const ROOMS: &[Room] = &[
         tests_use: &[],
     },
     Room {
+        name: "fuzz",
+        uses: &[
+            "domain",
+            "record",
+            "contract",
+            "personal-data",
+            "command-api",
+            "audit",
+        ],
+        tests_use: &[],
+    },
+    Room {
         name: "xtask",
         uses: &[],
         tests_use: &[],
