@@ -7,7 +7,9 @@
 //! passes. What the world does (the log, the gate, other nodes) is in [`log`] and [`gate`], and
 //! draws its faults from the schedule too: a schedule is a whole history, and can be run again.
 //!
-//! Each of [`scenarios`] states what must hold. [`plants`] are faults that they must find.
+//! Each of [`scenarios`] states what must hold. [`plants`] are faults that they must find. The
+//! ordinary test looks for those that many schedules show; `cargo xtask interleavings` searches for
+//! as long as one likes, and looks for the rare ones too.
 
 #![allow(
     dead_code,

@@ -9,8 +9,9 @@ use crate::checkout;
 use crate::run::{exit_code, phase};
 use crate::services::process::run_to_end;
 
-/// Runs the scenarios whose name begins like this, each for so many seconds, with a new seed. Of
-/// the workspace, because then its crates are built already where it was tested.
+/// Runs the scenarios whose name begins like this, each for so many seconds, with a new seed, and
+/// without a name also looks for every planted fault. Of the workspace, because then its crates
+/// are built already where it was tested.
 pub(crate) fn interleavings(scenario: &str, seconds: u32) -> Result<ExitCode> {
     let mut command = checkout::cargo();
     command
@@ -21,7 +22,7 @@ pub(crate) fn interleavings(scenario: &str, seconds: u32) -> Result<ExitCode> {
             "--",
             scenario,
         ])
-        .args(["--nocapture", "--test-threads=2", "--skip=planted"])
+        .args(["--nocapture", "--test-threads=2"])
         .env("HOLDFAST_INTERLEAVINGS_SECONDS", seconds.to_string());
     Ok(exit_code(phase("interleavings", || {
         run_to_end(&mut command)
