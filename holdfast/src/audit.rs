@@ -8,6 +8,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use audit::{Acknowledged, Evidence, Given, Report};
@@ -71,6 +72,7 @@ struct Watch {
     /// The gate, where it can be asked: an embedded one lives in the server's process.
     gate: Option<Arc<dyn Gate>>,
     acknowledged: Given<Vec<Acknowledged>>,
+    key_retention: Duration,
 }
 
 impl Watch {
@@ -85,6 +87,7 @@ impl Watch {
             read_models,
             gate,
             acknowledged,
+            key_retention: args.retention.keys(),
         })
     }
 
@@ -103,6 +106,7 @@ impl Watch {
             None => Err("no gate was given; an embedded one lives in its server"),
         };
         let evidence = Evidence {
+            key_retention: self.key_retention,
             acknowledged: self.acknowledged.clone(),
             read_models,
             // Its items are among its things.

@@ -36,6 +36,13 @@ pub(crate) struct RecoveryArgs {
         default_value_t = 5
     )]
     pub recovery_wait_seconds: u64,
+    #[command(flatten)]
+    pub retention: RetentionArgs,
+}
+
+/// How long keys count.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RetentionArgs {
     /// Hours that successful idempotency keys are remembered, and finished orders kept in the
     /// gate; at most until the next change of the epoch after that.
     #[arg(
@@ -47,13 +54,20 @@ pub(crate) struct RecoveryArgs {
     pub key_retention_hours: u64,
 }
 
+impl RetentionArgs {
+    /// How long idempotency keys are remembered.
+    pub(crate) fn keys(&self) -> Duration {
+        Duration::from_secs(self.key_retention_hours.saturating_mul(3600))
+    }
+}
+
 impl RecoveryArgs {
     /// Hands them over.
     pub(crate) fn tune(&self, data: &Path, settings: &mut Settings) {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         settings.fold_tasks = self.fold_tasks.unwrap_or_else(cores);
         settings.recovery_wait = Duration::from_secs(self.recovery_wait_seconds);
-        settings.key_retention = Duration::from_secs(self.key_retention_hours * 3600);
+        settings.key_retention = self.retention.keys();
         settings.snapshots = (self.snapshot_records > 0).then(|| SnapshotSettings {
             directory: match &self.snapshot_dir {
                 Some(directory) => directory.clone(),

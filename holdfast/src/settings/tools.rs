@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::recovery::RetentionArgs;
 use super::{DataArgs, KafkaArgs, MysqlArgs, RedisArgs};
 
 /// Settings of `replay`.
@@ -30,6 +31,8 @@ pub(crate) struct AuditArgs {
     pub kafka: KafkaArgs,
     #[command(flatten)]
     pub mysql: MysqlArgs,
+    #[command(flatten)]
+    pub retention: RetentionArgs,
     /// What was acknowledged and so has to be in the log: one per line, an order's or a record's
     /// id, a Location (/v1/orders/…), a place (orders/0@7) or a Consistency-Token.
     #[arg(long, value_name = "FILE")]
