@@ -17,7 +17,8 @@ pub(crate) struct RecoveryArgs {
     #[arg(long, env = "HOLDFAST_SNAPSHOT_DIR", value_name = "DIR")]
     pub snapshot_dir: Option<PathBuf>,
     /// A snapshot is made after so many records, at leisure; 0: never. While one is made the whole
-    /// fold is in memory, about 0.7 KB for each living order and 0.2 KB for each remembered key.
+    /// fold is in memory: about 0.7 KB for each living order and 0.2 KB for each remembered key, at
+    /// its peak up to three times that.
     #[arg(
         long,
         env = "HOLDFAST_SNAPSHOT_RECORDS",
