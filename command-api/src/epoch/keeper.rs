@@ -53,7 +53,7 @@ pub struct Keeper {
     adopted: Mutex<Option<u64>>,
     /// The epoch that was found closed or damaged here, and why.
     closed: Mutex<Option<(u64, String)>>,
-    /// The highest epoch that another node claimed and that was waited for in vain.
+    /// The highest epoch that was waited for in vain.
     silent: Mutex<Option<u64>>,
     look: Notify,
     /// Changes of the epoch that were asked for.
@@ -204,7 +204,9 @@ impl Keeper {
             // Whoever claimed may be rebuilding at this moment: claims must not duel.
             if let Some(claimed) = self.rival() {
                 let closed = self.closed.lock().as_ref().map(|(epoch, _)| *epoch);
-                let at_least = closed.map_or(0, |closed| closed + 1);
+                // One below a fence that was seen is over, though this gate may still serve it.
+                let highest = *self.read_back.highest_fence().borrow();
+                let at_least = closed.map_or(0, |closed| closed + 1).max(highest);
                 match self.wait_for_epoch(claimed, at_least).await? {
                     Ok(current) => return Ok(current),
                     Err(_) => *self.silent.lock() = Some(claimed),
@@ -258,7 +260,14 @@ impl Keeper {
         }
         let highest = *self.read_back.highest_fence().borrow();
         if highest > current.epoch {
-            return self.wait_for_epoch(highest, highest).await;
+            if *self.silent.lock() >= Some(highest) {
+                return Ok(Err(no_life(highest)));
+            }
+            let waited = self.wait_for_epoch(highest, highest).await?;
+            if waited.is_err() {
+                *self.silent.lock() = Some(highest);
+            }
+            return Ok(waited);
         }
         self.check_fences(&current).await?;
         Ok(Ok(current))
@@ -299,9 +308,7 @@ impl Keeper {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        Ok(Err(format!(
-            "epoch {epoch} began elsewhere and shows no life"
-        )))
+        Ok(Err(no_life(epoch)))
     }
 
     /// The epoch's fences must stand where its pointer says: otherwise a topic was replaced.
@@ -398,6 +405,10 @@ impl Keeper {
         append_until_known(&*self.log, entry).await?;
         Ok(())
     }
+}
+
+fn no_life(epoch: u64) -> String {
+    format!("epoch {epoch} began elsewhere and shows no life")
 }
 
 /// Looks for an epoch, keeps it, and looks again when it is closed or overtaken.
