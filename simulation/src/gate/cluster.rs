@@ -107,7 +107,8 @@ impl Cluster {
             link.pass().await;
             return lost;
         }
-        if message.repeatable && world.strikes(Fault::CallRepeated) {
+        let repeated = message.repeatable && world.strikes(Fault::CallRepeated);
+        if repeated {
             let again = world.delay(10..=20_000);
             let from = format!("{} again", link.name);
             tokio::spawn(Arc::clone(self).carry(from, at, starts, message.clone(), again, None));
@@ -123,6 +124,9 @@ impl Cluster {
         let from = link.name.clone();
         tokio::spawn(Arc::clone(self).carry(from, at, starts, message, delay, sender));
         let answered = match timeout(ANSWER_WITHIN, answer).await {
+            // Whatever sends a call again has heard no answer: were "did not run" heard here, it
+            // would be a lie as soon as the other copy runs.
+            Ok(Ok(Err(GateError::NotRun(_)))) if repeated => lost,
             Ok(Ok(answered)) => answered,
             // The connection broke, or nobody answers: the call may have run.
             Ok(Err(_)) | Err(_) => lost,
