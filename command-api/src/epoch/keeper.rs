@@ -28,6 +28,8 @@ use crate::gate::{Current, Gate, GateError};
 use crate::read_back::ReadBack;
 use crate::settings::Settings;
 
+mod signs_of_life;
+
 /// The doubling of the wait for a sign of life stops here.
 const DOUBLINGS_MAX: u32 = 5;
 
@@ -92,7 +94,7 @@ impl Keeper {
             planned: Mutex::default(),
         });
         tokio::spawn(run(Arc::downgrade(&keeper), asked));
-        tokio::spawn(answer_questions(Arc::downgrade(&keeper)));
+        tokio::spawn(signs_of_life::answer(Arc::downgrade(&keeper)));
         if let Some(settings) = keeper.settings.snapshots.clone() {
             tokio::spawn(snapshots::keep(Arc::downgrade(&keeper), settings));
         }
@@ -463,46 +465,6 @@ async fn wait_until_over(keeper: &Arc<Keeper>, wanted: &mut mpsc::Receiver<Wante
             }
             // Lets the task end when the node is dropped.
             () = tokio::time::sleep(idle) => if Arc::strong_count(keeper) <= 1 { return },
-        }
-    }
-}
-
-/// Answers other nodes that ask whether the epoch lives which is open or being rebuilt here.
-async fn answer_questions(keeper: std::sync::Weak<Keeper>) {
-    let Some(mut history) = keeper.upgrade().map(|keeper| keeper.history.clone()) else {
-        return;
-    };
-    let mut answered = 0;
-    while history.changed().await.is_ok() {
-        let (questions, asked) = {
-            let history = history.borrow_and_update();
-            (history.questions, history.asked)
-        };
-        let Some(keeper) = keeper.upgrade() else {
-            return;
-        };
-        let Some((epoch, asker)) = asked else {
-            continue;
-        };
-        if questions == answered || asker == keeper.node {
-            continue;
-        }
-        answered = questions;
-        let rebuilt = match &*keeper.state.borrow() {
-            EpochState::Open(open) if open.number() >= epoch => None,
-            EpochState::Recovering { progress, .. } => Some(progress.folded),
-            _ => continue,
-        };
-        let node = keeper.node;
-        if let Err(error) = keeper
-            .append(EpochEntry::SignOfLife {
-                epoch,
-                node,
-                rebuilt,
-            })
-            .await
-        {
-            tracing::warn!(%error, "a sign of life could not be given");
         }
     }
 }
