@@ -9,11 +9,12 @@ use crate::{Invalid, serde_by_text};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Time(i64);
 
-/// 9999-12-31T23:59:59.999999Z, the last moment that RFC 3339 can show.
-const MICROSECONDS_MAX: i64 = 253_402_300_799_999_999;
+/// 9999-12-30T21:59:59.999999Z: what comes later `jiff` does not show, for in some place the year
+/// 10000 has begun.
+const MICROSECONDS_MAX: i64 = 253_402_207_199_999_999;
 
 impl Time {
-    /// From microseconds since 1970; clamped to years 1970–9999.
+    /// From microseconds since 1970; clamped to the years from 1970 to all but the end of 9999.
     pub fn from_microseconds(microseconds: i64) -> Self {
         Self(microseconds.clamp(0, MICROSECONDS_MAX))
     }
@@ -105,6 +106,10 @@ mod tests {
         assert_eq!(
             Time::from_microseconds(0).to_string(),
             "1970-01-01T00:00:00.000000Z"
+        );
+        assert_eq!(
+            Time::from_microseconds(i64::MAX).to_string(),
+            "9999-12-30T21:59:59.999999Z"
         );
     }
 
