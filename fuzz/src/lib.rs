@@ -2,8 +2,8 @@
 //! bytes of the log.
 //!
 //! Each of [`targets`] takes any bytes and panics where something does not hold. libFuzzer drives
-//! them (`cargo xtask fuzz`), guided by what code they reach; an ordinary `cargo test` runs the
-//! inputs of `corpus/`, which it found, and mutations of them.
+//! them (`cargo xtask fuzz`), guided by what code they reach, and keeps what is new in `corpus/`; an
+//! ordinary `cargo test` runs what is there and mutations of it.
 
 pub mod targets;
 
