@@ -450,8 +450,14 @@ async fn wait_until_over(keeper: &Arc<Keeper>, wanted: &mut mpsc::Receiver<Wante
     loop {
         tokio::select! {
             biased;
-            // What is being prepared is given up where a recovery is due.
-            () = keeper.look.notified() => return,
+            // What is being prepared is given up where a recovery is due. A late report of an epoch
+            // before this one is no reason.
+            () = keeper.look.notified() => {
+                let closed = keeper.closed.lock().as_ref().map(|(epoch, _)| *epoch);
+                if closed >= Some(open) {
+                    return;
+                }
+            }
             overtaken = highest.wait_for(|highest| *highest > open) => {
                 if overtaken.is_ok() {
                     let why = "a newer epoch has begun";
