@@ -3,9 +3,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
@@ -17,6 +18,7 @@ use domain::email::Email;
 use domain::text::{Name, Password};
 use domain::user::Role;
 use event_log::EventLog;
+use projectors::ReadModels;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use record::{AggregateType, Envelope, Partition, Position, Topic};
@@ -165,6 +167,23 @@ pub(crate) async fn create_user(commands: &Commands, user: NewUser) -> Result<()
     }
 }
 
+/// What the operator reaches by the socket of a running embedded server.
+#[derive(Clone)]
+pub(crate) struct Operators {
+    /// What decides.
+    pub commands: Commands,
+    /// The log of the shop.
+    pub log: Arc<dyn EventLog>,
+    /// The read models, as the server's own projectors write them.
+    pub read_models: ReadModels,
+}
+
+impl FromRef<Operators> for Commands {
+    fn from_ref(operators: &Operators) -> Self {
+        operators.commands.clone()
+    }
+}
+
 /// Serves the operator's socket until the process stops. A socket that a killed process left
 /// behind is replaced: whoever holds the data directory's lock is the owner.
 ///
@@ -172,7 +191,7 @@ pub(crate) async fn create_user(commands: &Commands, user: NewUser) -> Result<()
 /// When the socket cannot be made.
 pub(crate) fn serve_socket(
     path: &Path,
-    commands: Commands,
+    operators: Operators,
     stopping: CancellationToken,
 ) -> Result<()> {
     let _ = std::fs::remove_file(path);
@@ -184,7 +203,8 @@ pub(crate) fn serve_socket(
     let router = Router::new()
         .route("/users", post(create))
         .route("/epoch", post(crate::epoch::change_here))
-        .with_state(commands);
+        .route("/replay", post(crate::replay::replay_here))
+        .with_state(operators);
     let path = path.to_owned();
     tokio::spawn(async move {
         let stopped = stopping.cancelled_owned();

@@ -1,72 +1,169 @@
 //! `holdfast replay`: the read models rebuilt from the log beside the live ones, checked, swapped.
+//!
+//! A SQLite file is frozen by the process that writes it, so beside an embedded server it is that
+//! server which replays, asked by its socket; it answers with a line of JSON for every step.
 
+use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use event_log::EventLog;
+use anyhow::{Result, anyhow, bail};
+use axum::body::Body;
+use axum::extract::State;
 use event_log::sqlite::SqliteLog;
 use indicatif::{ProgressBar, ProgressStyle};
 use migrations::Database;
-use projectors::replay::{ReplayProgress, replay};
+use projectors::ReadModels;
+use projectors::replay::{ReplayError, ReplayProgress, Replayed, replay};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
-use crate::embedded::read_models_file;
+use crate::admin::Operators;
+use crate::embedded::{DataDirectory, control_socket};
 use crate::services;
 use crate::settings::ReplayArgs;
+
+/// Steps that wait for whoever asked; more are left out.
+const STEPS_MAX: usize = 16;
+
+/// What a replay says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Step {
+    /// So many records are taken in, of so many.
+    Progress { done: u64, total: u64 },
+    /// It is over.
+    Replayed {
+        records: u64,
+        digest: String,
+        differences: Vec<String>,
+    },
+    /// It came to nothing: why.
+    Failed(String),
+}
+
+impl From<ReplayProgress> for Step {
+    fn from(ReplayProgress { done, total }: ReplayProgress) -> Self {
+        Self::Progress { done, total }
+    }
+}
+
+impl From<Result<Replayed, ReplayError>> for Step {
+    fn from(outcome: Result<Replayed, ReplayError>) -> Self {
+        match outcome {
+            Ok(replayed) => Self::Replayed {
+                records: replayed.records,
+                digest: replayed.digest.to_string(),
+                differences: replayed.differences.into_iter().map(str::to_owned).collect(),
+            },
+            Err(error) => Self::Failed(format!("{:#}", anyhow!(error))),
+        }
+    }
+}
 
 /// Rebuilds, with progress and the time left on the screen.
 ///
 /// # Errors
 /// One sentence; the live read models are then as they were.
 pub(crate) async fn run(args: ReplayArgs) -> Result<()> {
-    let (log, database) = places(&args).await?;
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template(
         "{msg} {bar:40} {human_pos}/{human_len} records, {per_sec}, {eta} left",
     )?);
     bar.set_message("replaying");
     bar.enable_steady_tick(Duration::from_millis(200));
-    let read_models = projectors::ReadModels::new(database);
-    let started = std::time::Instant::now();
-    let replayed = replay(log, &read_models, |ReplayProgress { done, total }| {
-        bar.set_length(total);
-        bar.set_position(done);
-    })
-    .await?;
-    bar.finish_and_clear();
-    let seconds = started.elapsed().as_secs_f32();
-    println!(
-        "{} records were replayed in {seconds:.1} s.",
-        replayed.records
-    );
-    println!("{}", replayed.digest);
-    if replayed.differences.is_empty() {
-        println!("Parity: the rebuilt rows are those that were there.");
-    } else {
-        println!(
-            "Different before: {}. The rebuilt rows are in place now; the log is the truth.",
-            replayed.differences.join(", ")
-        );
-    }
-    Ok(())
-}
-
-async fn places(args: &ReplayArgs) -> Result<(Arc<dyn EventLog>, Database)> {
-    match (&args.kafka.kafka, &args.mysql.mysql) {
-        (None, None) => {
-            let log = SqliteLog::open_read_only(&args.data.data)?;
-            Ok((
-                Arc::new(log),
-                Database::sqlite_writer(&read_models_file(&args.data.data)),
-            ))
+    let show = |step: &Step| {
+        if let Step::Progress { done, total } = step {
+            bar.set_length(*total);
+            bar.set_position(*done);
         }
+    };
+    let started = std::time::Instant::now();
+    let last = match (&args.kafka.kafka, &args.mysql.mysql) {
+        (None, None) => embedded(&args.data.data, show).await?,
         (Some(_), Some(mysql)) => {
             let log = services::open_log(&args.kafka).await?;
-            Ok((
-                log,
-                Database::mysql(mysql.reveal(), args.mysql.mysql_connections)?,
-            ))
+            let database = Database::mysql(mysql.reveal(), args.mysql.mysql_connections)?;
+            let read_models = ReadModels::new(database);
+            replay(log, &read_models, |progress| show(&progress.into()))
+                .await
+                .into()
         }
         _ => bail!("give --kafka and --mysql together, or none of them for an embedded system"),
+    };
+    bar.finish_and_clear();
+    let seconds = started.elapsed().as_secs_f32();
+    match last {
+        Step::Replayed {
+            records,
+            digest,
+            differences,
+        } => {
+            println!("{records} records were replayed in {seconds:.1} s.");
+            println!("{digest}");
+            if differences.is_empty() {
+                println!("Parity: the rebuilt rows are those that were there.");
+            } else {
+                println!(
+                    "Different before: {}. The rebuilt rows are in place now; the log is the truth.",
+                    differences.join(", ")
+                );
+            }
+            Ok(())
+        }
+        Step::Failed(why) => bail!("{why}"),
+        Step::Progress { .. } => bail!(
+            "the server stopped before it said how the replay ended; start it and replay again"
+        ),
     }
+}
+
+/// In the server that runs on this data directory; where none does, here. The last step.
+async fn embedded(data: &Path, show: impl Fn(&Step) + Sync) -> Result<Step> {
+    let client = reqwest::Client::builder()
+        .unix_socket(control_socket(data))
+        .build()?;
+    let Ok(mut answer) = client.post("http://localhost/replay").send().await else {
+        // Where there is no log nothing is made.
+        let log = Arc::new(SqliteLog::open_read_only(data)?);
+        let directory = DataDirectory::lock(data)?;
+        let read_models = ReadModels::new(Database::sqlite_writer(&directory.read_models()));
+        let replayed = replay(log, &read_models, |progress| show(&progress.into()));
+        return Ok(replayed.await.into());
+    };
+    let mut last = Step::Progress { done: 0, total: 0 };
+    let mut received = Vec::new();
+    // A server that goes away in the middle ends the answer; the last step tells.
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        received.extend_from_slice(&chunk);
+        while let Some(end) = received.iter().position(|byte| *byte == b'\n') {
+            last = serde_json::from_slice(&received[..end])?;
+            received.drain(..=end);
+            show(&last);
+        }
+    }
+    Ok(last)
+}
+
+/// Answers the operator's socket: replays as long as somebody listens.
+pub(crate) async fn replay_here(State(operators): State<Operators>) -> Body {
+    let (steps, received) = mpsc::channel(STEPS_MAX);
+    tokio::spawn(async move {
+        let replaying = replay(operators.log, &operators.read_models, |progress| {
+            // Who is slow to read sees fewer of them.
+            let _ = steps.try_send(Step::from(progress));
+        });
+        let last = tokio::select! {
+            outcome = replaying => Step::from(outcome),
+            () = steps.closed() => return,
+        };
+        let _ = steps.send(last).await;
+    });
+    let lines = futures::stream::unfold(received, async |mut received| {
+        let step: Step = received.recv().await?;
+        let line = serde_json::to_string(&step).expect("numbers and text") + "\n";
+        Some((Ok::<_, Infallible>(line), received))
+    });
+    Body::from_stream(lines)
 }

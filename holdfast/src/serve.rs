@@ -15,11 +15,11 @@ use contract::{TokenSigner, TokenVerifier};
 use event_log::EventLog;
 use migrations::Database;
 use personal_data::Secrets;
-use projectors::Projectors;
+use projectors::{Projectors, ReadModels};
 use query_api::{Api as QueryApi, KeySource};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Credentials};
+use crate::admin::{self, Credentials, Operators};
 use crate::api::{self, Served};
 use crate::embedded::DataDirectory;
 use crate::settings::{
@@ -133,9 +133,10 @@ impl Whole {
         write_side.log_id().await?;
         let (signer, verifier) = signing(&args.keys, &args.data.data)?;
         let projecting = CancellationToken::new();
+        let read_models = ReadModels::new(stores.writer);
         let projectors = Arc::new(start_projectors(
             &write_side.log,
-            stores.writer,
+            read_models.clone(),
             stores.tasks,
             &projecting,
         ));
@@ -147,7 +148,12 @@ impl Whole {
         .await?;
         if let Some(directory) = directory {
             let socket = directory.control_socket();
-            admin::serve_socket(&socket, write_side.commands.clone(), stopping.clone())?;
+            let operators = Operators {
+                commands: write_side.commands.clone(),
+                log: Arc::clone(&write_side.log),
+                read_models,
+            };
+            admin::serve_socket(&socket, operators, stopping.clone())?;
         }
         let queries = QueryApi::new(
             query_api::read_model::ReadModels::new(stores.reader),
@@ -226,7 +232,7 @@ pub(crate) async fn projectors(args: ProjectorsArgs) -> Result<()> {
     let database = mysql(&args.mysql)?;
     let projectors = Arc::new(start_projectors(
         &log,
-        database.clone(),
+        ReadModels::new(database.clone()),
         PROJECTOR_TASKS,
         &projecting,
     ));
@@ -321,11 +327,10 @@ fn mysql(args: &MysqlArgs) -> Result<Database> {
 
 fn start_projectors(
     log: &Arc<dyn EventLog>,
-    writer: Database,
+    read_models: ReadModels,
     tasks: usize,
     stopping: &CancellationToken,
 ) -> Projectors {
-    let read_models = projectors::ReadModels::new(writer);
     Projectors::start(Arc::clone(log), read_models, tasks, stopping.clone())
 }
 

@@ -186,6 +186,32 @@ impl Projector {
         }
     }
 
+    /// Looks whether the store still stands where this projector left it. A replay by another
+    /// process or a restored backup may have put other tables in the place of these: a write finds
+    /// that out, but while nothing comes there is none, and the rows would stay behind unseen.
+    /// Safe to cancel.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where it does not, and the next step begins anew.
+    pub(crate) async fn look_at_checkpoints(&mut self) -> Result<(), ProjectorError> {
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
+        let stored = self.read_models.marks().await;
+        let moved = stored.map(|stored| {
+            let mut left = running.marks.iter();
+            left.find(|(partition, mark)| stored.get(partition) != Some(mark))
+                .map(|(partition, _)| *partition)
+        });
+        let error = match moved {
+            Ok(None) => return Ok(()),
+            Ok(Some(partition)) => StoreError::Fenced(partition).into(),
+            Err(error) => error.into(),
+        };
+        self.running = None;
+        Err(error)
+    }
+
     /// Leaves a partition alone from now on.
     pub(crate) fn leave(&mut self, partition: Partition) {
         self.partitions.retain(|other| *other != partition);

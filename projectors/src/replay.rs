@@ -4,14 +4,16 @@
 //! them, the live ones are frozen for a moment: their checkpoints are held, so no projector
 //! anywhere can write. The rebuilt ones take in the last records, so that both stand for exactly
 //! the same part of the log and can be compared, and then they change places. A projector that was
-//! writing finds another checkpoint than it left, and goes on from that one; so nothing has to be
-//! stopped.
+//! writing finds another checkpoint than it left, and goes on from that one (one to which nothing
+//! comes looks for it every second); so nothing has to be stopped.
 //!
 //! All projections are rebuilt together: those of one partition share its checkpoint.
 //!
 //! On MySQL the freeze ends just before the swap, because a statement that renames tables ends the
 //! transaction that holds the checkpoints. What a projector of another process writes in between is
 //! in the log, and is written again to the new tables; a reader may see it a moment later again.
+//! A SQLite file is frozen in the process that writes it, so it is that process which has to
+//! replay.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,7 +77,8 @@ pub enum ReplayError {
 }
 
 /// Rebuilds the read models and swaps them for the live ones. The tables stand afterwards where
-/// they stood before; running projectors go on from there.
+/// they stood before; running projectors go on from there. Read models in a SQLite file have to be
+/// (a clone of) those that this process's projectors write, if any do.
 ///
 /// # Errors
 /// See [`ReplayError`].

@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::projector::{Projector, ProjectorError};
-use crate::replay::{ReplayError, ReplayProgress, Replayed, replay};
 use crate::source;
 use crate::status::{PartitionStatus, States, sentence};
 use crate::store::ReadModels;
@@ -32,6 +31,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A partition that stands still is looked at again after this long: somebody may have mended it by
 /// a replay, a restored topic or a newer program beside this one.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// How often a projector to which nothing comes looks whether its tables are still the same.
+const LOOK_AT_CHECKPOINTS_EVERY: Duration = Duration::from_secs(1);
 /// How often lag is measured for the metrics.
 const MEASURE_EVERY: Duration = Duration::from_secs(2);
 
@@ -40,7 +41,6 @@ const MEASURE_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Projectors {
     log: Arc<dyn EventLog>,
-    read_models: ReadModels,
     states: watch::Receiver<States>,
     shutdown: CancellationToken,
     supervisor: JoinHandle<()>,
@@ -63,14 +63,13 @@ impl Projectors {
         let (sender, states) = watch::channel(States::new(&source::partitions(&log)));
         let supervision = Supervision {
             log: Arc::clone(&log),
-            read_models: read_models.clone(),
+            read_models,
             tasks,
             states: sender,
             shutdown: shutdown.clone(),
         };
         Self {
             log,
-            read_models,
             states,
             shutdown,
             supervisor: tokio::spawn(supervision.run()),
@@ -102,18 +101,6 @@ impl Projectors {
             Some(reason) if !settled.have_reached(&ends) => Err(NeverCaughtUp(reason.to_owned())),
             _ => Ok(()),
         }
-    }
-
-    /// Rebuilds the read models beside the live ones, which go on meanwhile. A store that only this
-    /// process may write (SQLite) can only be replayed through here.
-    ///
-    /// # Errors
-    /// See [`ReplayError`]. The live read models are as they were.
-    pub async fn replay(
-        &self,
-        progress: impl Fn(ReplayProgress) + Sync,
-    ) -> Result<Replayed, ReplayError> {
-        replay(Arc::clone(&self.log), &self.read_models, progress).await
     }
 
     /// Stops after the transactions that are under way.
@@ -249,6 +236,12 @@ async fn run(mut projector: Projector, states: watch::Sender<States>, shutdown: 
                         Ok(()) => continue,
                         Err(error) => error,
                     },
+                    () = tokio::time::sleep(LOOK_AT_CHECKPOINTS_EVERY) => {
+                        match projector.look_at_checkpoints().await {
+                            Ok(()) => continue,
+                            Err(error) => error,
+                        }
+                    }
                 }
             }
             Err(error) => error,

@@ -161,6 +161,32 @@ async fn a_checkpoint_that_is_not_in_the_log_never_looks_caught_up(place: &Place
     running.stop().await;
 }
 
+/// A backup was restored, or another process replayed: nothing comes, and nothing fails. (T31)
+async fn rows_that_were_set_back_under_idle_projectors_are_brought_forward(place: &Place) {
+    let (log, _folder) = sqlite_log();
+    let mut shop = Shop::open(log.clone()).await;
+    shop.put("A", "Lamp", None).await;
+    let running = start(&log, place);
+    running.caught_up().await.unwrap();
+    let begin = match place {
+        Place::MySql { .. } => "START TRANSACTION",
+        Place::Sqlite { .. } => "BEGIN IMMEDIATE",
+    };
+    place
+        .execute(&format!(
+            "{begin}; DELETE FROM inventory; \
+             UPDATE checkpoints SET next_offset = 0, highest_fence = 0; COMMIT"
+        ))
+        .await;
+    let mut shown = None;
+    while shown.is_none() {
+        shown = place.queries().item(&sku("A")).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    running.caught_up().await.unwrap();
+    running.stop().await;
+}
+
 async fn projectors_of_a_log_without_an_epoch_wait_for_it(place: &Place) {
     let (log, _folder) = sqlite_log();
     let running = start(&log, place);
@@ -178,5 +204,6 @@ on_both_stores!(
     two_teams_of_projectors_count_everything_once,
     a_partition_that_stands_still_is_named_and_leaves_the_others_running,
     a_checkpoint_that_is_not_in_the_log_never_looks_caught_up,
+    rows_that_were_set_back_under_idle_projectors_are_brought_forward,
     projectors_of_a_log_without_an_epoch_wait_for_it,
 );
