@@ -55,7 +55,11 @@ impl From<Result<Replayed, ReplayError>> for Step {
             Ok(replayed) => Self::Replayed {
                 records: replayed.records,
                 digest: replayed.digest.to_string(),
-                differences: replayed.differences.into_iter().map(str::to_owned).collect(),
+                differences: replayed
+                    .differences
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect(),
             },
             Err(error) => Self::Failed(format!("{:#}", anyhow!(error))),
         }

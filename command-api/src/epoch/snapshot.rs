@@ -18,14 +18,16 @@
 //! read from their topic when they are needed, so that what was erased stays erased.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Take, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use domain::time::Time;
 use event_log::{EventLog, LogError};
+use parking_lot::Mutex;
 use record::{Envelope, Layout, Position};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -36,7 +38,7 @@ use super::recovery::RecoveryError;
 use crate::settings::Settings;
 
 /// The version of the fold: raised with every change of what it holds or means.
-const FOLD: u32 = 1;
+const FOLD: u32 = 2;
 /// What a file begins with.
 const MAGIC: &[u8; 8] = b"HFSTFOLD";
 /// How many are kept: the newest, and one for the case that it cannot be used.
@@ -44,6 +46,8 @@ const GENERATIONS: usize = 2;
 const SUFFIX: &str = "fold";
 const DIGEST_BYTES: u64 = 32;
 const BUFFER_BYTES: usize = 1 << 20;
+/// About how much of a file is read by one core at a time.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// Where snapshots are kept and when they are made.
 #[derive(Debug, Clone)]
@@ -84,7 +88,6 @@ struct Header {
     log: Uuid,
     layout: Layout,
     retention: i64,
-    parts: u64,
 }
 
 /// A snapshot as a file.
@@ -163,19 +166,31 @@ fn write(path: &Path, fitting: Fitting, fold: &Fold) -> Result<(), SnapshotError
         log: fitting.log,
         layout: fitting.layout,
         retention: fold.retention(),
-        parts: parts(fold).count() as u64,
     };
     out.write_all(MAGIC)?;
     encode(&mut out, &header)?;
+    let mut chunk = Vec::with_capacity(2 * CHUNK_BYTES);
     for part in parts(fold) {
-        encode(&mut out, &part)?;
+        encode(&mut chunk, &part)?;
+        if chunk.len() >= CHUNK_BYTES {
+            write_chunk(&mut out, &chunk)?;
+            chunk.clear();
+        }
     }
+    write_chunk(&mut out, &chunk)?;
     let Hashing { mut inner, digest } = out
         .into_inner()
         .map_err(|error| SnapshotError::File(error.into_error()))?;
     inner.write_all(&digest.finalize())?;
     inner.sync_all()?;
     Ok(())
+}
+
+/// Some parts, after their length in bytes (u32, little-endian).
+fn write_chunk(out: &mut impl Write, chunk: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(chunk.len()).map_err(io::Error::other)?;
+    out.write_all(&length.to_le_bytes())?;
+    out.write_all(chunk)
 }
 
 /// The files of this log, newest first.
@@ -213,11 +228,11 @@ pub(crate) fn newest_until(directory: &Path, log: Uuid) -> u64 {
     found.first().and_then(until).unwrap_or(0)
 }
 
-/// Reads a snapshot.
+/// Reads a snapshot, with so many threads.
 ///
 /// # Errors
 /// Why it cannot be used.
-pub fn load(path: &Path, fitting: Fitting) -> Result<Fold, SnapshotError> {
+pub fn load(path: &Path, fitting: Fitting, threads: usize) -> Result<Fold, SnapshotError> {
     let file = File::open(path)?;
     let body = file.metadata()?.len().checked_sub(DIGEST_BYTES);
     let body = body.ok_or(SnapshotError::Damaged)?;
@@ -231,20 +246,78 @@ pub fn load(path: &Path, fitting: Fitting) -> Result<Fold, SnapshotError> {
     if magic != *MAGIC {
         return Err(SnapshotError::Unreadable("it is no snapshot".to_owned()));
     }
-    let header: Header = decode(&mut input)?;
-    fits(&header, fitting)?;
-    let mut fold = Fold::new(fitting.retention);
-    for _ in 0..header.parts {
-        fold.restore(decode(&mut input)?)?;
-    }
+    fits(&decode(&mut input)?, fitting)?;
+    let (chunks, waiting) = mpsc::sync_channel(2 * threads);
+    let waiting = Mutex::new(waiting);
+    let (read, folds) = thread::scope(|scope| {
+        let lane = |_| scope.spawn(|| restored(&waiting, fitting.retention));
+        let lanes: Vec<_> = (0..threads.max(1)).map(lane).collect();
+        let read = read_chunks(&mut input, &chunks);
+        drop(chunks);
+        let folds: Vec<_> = lanes.into_iter().map(|lane| lane.join()).collect();
+        (read, folds)
+    });
+    read?;
     let Hashing { inner, digest } = input.into_inner();
-    let (left, mut file) = (inner.limit(), inner.into_inner());
     let mut stated = [0; DIGEST_BYTES as usize];
-    file.read_exact(&mut stated)?;
-    if left > 0 || digest.finalize()[..] != stated {
+    inner.into_inner().read_exact(&mut stated)?;
+    if digest.finalize()[..] != stated {
         return Err(SnapshotError::Damaged);
     }
-    Ok(fold)
+    let mut whole: Option<Fold> = None;
+    for fold in folds {
+        let stopped = |_| SnapshotError::Unreadable("its reader stopped".to_owned());
+        let fold = fold.map_err(stopped)??;
+        match &mut whole {
+            None => whole = Some(fold),
+            Some(whole) => whole.merge(fold),
+        }
+    }
+    whole.ok_or(SnapshotError::Damaged)
+}
+
+/// Hands over the rest of a file, chunk by chunk.
+fn read_chunks(
+    input: &mut BufReader<Hashing<Take<File>>>,
+    chunks: &mpsc::SyncSender<Vec<u8>>,
+) -> Result<(), SnapshotError> {
+    loop {
+        let left = input.get_ref().inner.limit() + input.buffer().len() as u64;
+        if left == 0 {
+            return Ok(());
+        }
+        let mut length = [0; 4];
+        input.read_exact(&mut length)?;
+        let length = u32::from_le_bytes(length);
+        if u64::from(length) > left {
+            return Err(SnapshotError::Damaged);
+        }
+        let mut chunk = vec![0; length as usize];
+        input.read_exact(&mut chunk)?;
+        // Every lane takes chunks until there are no more.
+        let _ = chunks.send(chunk);
+    }
+}
+
+/// A fold of the chunks that this lane gets. After an error it takes the rest and lets it go, so
+/// that nobody waits for it.
+fn restored(
+    waiting: &Mutex<mpsc::Receiver<Vec<u8>>>,
+    retention: Duration,
+) -> Result<Fold, SnapshotError> {
+    let mut outcome = Ok(Fold::new(retention));
+    loop {
+        let Ok(chunk) = waiting.lock().recv() else {
+            return outcome;
+        };
+        outcome = outcome.and_then(|mut fold| {
+            let mut left = chunk.as_slice();
+            while !left.is_empty() {
+                fold.restore(decode(&mut left)?)?;
+            }
+            Ok(fold)
+        });
+    }
 }
 
 fn fits(header: &Header, fitting: Fitting) -> Result<(), SnapshotError> {
@@ -291,8 +364,9 @@ pub(crate) async fn newest(
         vec![]
     });
     for file in found {
+        let threads = settings.fold_tasks;
         let (path, bytes, age) = (file.path.clone(), file.bytes, file.age().as_secs());
-        let loaded = tokio::task::spawn_blocking(move || load(&file.path, fitting));
+        let loaded = tokio::task::spawn_blocking(move || load(&file.path, fitting, threads));
         let stopped = |error| LogError::Unavailable(format!("a read stopped: {error}"));
         let judged = match loaded.await.map_err(stopped)? {
             Ok(fold) => stands(&**log, &fold, epoch).await?.map(|()| fold),

@@ -260,7 +260,7 @@ proptest! {
             });
             fold.sweep();
             let stored = save(directory.path(), fitting(), &fold).unwrap();
-            fold = load(&stored.path, fitting()).unwrap();
+            fold = load(&stored.path, fitting(), 2).unwrap();
         }
         log.fold_on(&mut fold, |_, end| end);
         prop_assert_eq!(pieces(fold), pieces(whole));
@@ -366,12 +366,29 @@ fn a_record_behind_the_end_of_an_order_stops_the_fold() {
 }
 
 #[test]
+fn a_large_snapshot_is_read_by_any_number_of_threads() {
+    let directory = tempfile::tempdir().unwrap();
+    let steps: Vec<Step> = (0..2_000).map(|_| Step::Place(1, 1)).collect();
+    let folded = || {
+        let mut fold = Fold::new(RETENTION);
+        Log::of(&steps).fold_on(&mut fold, |_, end| end);
+        fold
+    };
+    let stored = save(directory.path(), fitting(), &folded()).unwrap();
+    let whole = pieces(folded());
+    for threads in 0..5 {
+        let fold = load(&stored.path, fitting(), threads).unwrap();
+        assert!(pieces(fold) == whole, "{threads} threads");
+    }
+}
+
+#[test]
 fn a_snapshot_that_is_damaged_or_does_not_fit_is_not_read() {
     let directory = tempfile::tempdir().unwrap();
     let mut fold = Fold::new(RETENTION);
     Log::of(&[Step::Place(1, 1)]).fold_on(&mut fold, |_, end| end);
     let stored = save(directory.path(), fitting(), &fold).unwrap();
-    assert!(load(&stored.path, fitting()).is_ok());
+    assert!(load(&stored.path, fitting(), 2).is_ok());
     let other_log = Fitting {
         log: Uuid::from_u128(2),
         ..fitting()
@@ -381,7 +398,7 @@ fn a_snapshot_that_is_damaged_or_does_not_fit_is_not_read() {
         ..fitting()
     };
     for unfit in [other_log, longer] {
-        let error = load(&stored.path, unfit);
+        let error = load(&stored.path, unfit, 2);
         assert!(matches!(error, Err(SnapshotError::Unfit(_))), "{error:?}");
     }
     let whole = std::fs::read(&stored.path).unwrap();
@@ -389,9 +406,9 @@ fn a_snapshot_that_is_damaged_or_does_not_fit_is_not_read() {
         let mut damaged = whole.clone();
         damaged[at] ^= 1;
         std::fs::write(&stored.path, &damaged).unwrap();
-        assert!(load(&stored.path, fitting()).is_err(), "byte {at}");
+        assert!(load(&stored.path, fitting(), 2).is_err(), "byte {at}");
         std::fs::write(&stored.path, &whole[..at]).unwrap();
-        assert!(load(&stored.path, fitting()).is_err(), "cut at {at}");
+        assert!(load(&stored.path, fitting(), 2).is_err(), "cut at {at}");
     }
 }
 
@@ -407,7 +424,7 @@ fn two_generations_are_kept() {
     let kept = stored(directory.path(), fitting().log).unwrap();
     assert_eq!(kept.len(), 2);
     let until = |at: usize| -> u64 {
-        let fold = load(&kept[at].path, fitting()).unwrap();
+        let fold = load(&kept[at].path, fitting(), 1).unwrap();
         fold.places().values().map(|place| place.next).sum()
     };
     assert!(until(0) > until(1), "the newest comes first");

@@ -29,7 +29,7 @@ use crate::settings::BenchArgs;
 use crate::write_side::WriteSide;
 
 /// Records in the log at which the commit path is measured, beside the full log.
-const STAGES: [u64; 2] = [3_000, 100_000];
+const STAGES: [u64; 2] = [1_000, 100_000];
 /// Orders that are placed at once.
 const CLIENTS: usize = 256;
 /// How long commands are measured.

@@ -28,7 +28,7 @@ use record::{
 use uuid::Uuid;
 
 /// Items of the shop.
-const ITEMS: u64 = 1_000;
+const ITEMS: u64 = 250;
 /// Units that each has at the start.
 const UNITS: i64 = 1_000_000_000;
 /// Appends under way at once.
