@@ -23,6 +23,9 @@ const FREEING_POLL: Duration = Duration::from_millis(20);
 /// How much goes in one `HSET`, and in one pipeline.
 const FIELDS_PER_COMMAND: usize = 500;
 const COMMANDS_PER_PIPELINE: usize = 64;
+/// Calls that may be on their way while the next pieces are packed: so many that neither Redis nor
+/// this program waits for the other, and so few that next to no pieces are held twice.
+const CALLS_UNDER_WAY_MAX: usize = 4;
 
 /// Deletes lower epochs and writes the marker of this one.
 pub(super) async fn begin(shared: Arc<Shared>, epoch: u64) -> Result<RedisRebuild, GateError> {
@@ -139,15 +142,15 @@ pub(super) struct RedisRebuild {
     shared: Arc<Shared>,
     epoch: u64,
     master_replid: String,
-    /// What is on its way while the next pieces are packed: Redis and this program have a core
-    /// each. One at a time, so that no more than two calls' pieces are held.
     under_way: JoinSet<Result<(), GateError>>,
 }
 
 impl RedisRebuild {
-    /// Waits for the replies to what is on its way.
-    async fn answered(&mut self) -> Result<(), GateError> {
-        while let Some(ended) = self.under_way.join_next().await {
+    /// Waits for replies until no more than so many calls are on their way.
+    async fn under_way_at_most(&mut self, calls: usize) -> Result<(), GateError> {
+        while self.under_way.len() > calls
+            && let Some(ended) = self.under_way.join_next().await
+        {
             ended.map_err(|error| GateError::Unanswered(error.to_string()))??;
         }
         Ok(())
@@ -176,7 +179,7 @@ impl Rebuild for RedisRebuild {
                 last.add_command(hset(key.clone(), chunk));
             }
         }
-        self.answered().await?;
+        self.under_way_at_most(CALLS_UNDER_WAY_MAX - 1).await?;
         let shared = Arc::clone(&self.shared);
         self.under_way.spawn(async move {
             for pipeline in pipelines.iter().filter(|pipeline| !pipeline.is_empty()) {
@@ -194,7 +197,7 @@ impl Rebuild for RedisRebuild {
         mut self: Box<Self>,
         fences: BTreeMap<Partition, u64>,
     ) -> Result<Current, GateError> {
-        self.answered().await?;
+        self.under_way_at_most(0).await?;
         let epoch = scripts::Epoch {
             namespace: &self.shared.namespace,
             number: self.epoch,
