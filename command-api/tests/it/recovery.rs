@@ -300,7 +300,7 @@ async fn a_node_whose_redis_became_a_replica_claims_nothing() {
     let refused = node.order(Some("one"), &[("A", 1)]).await;
     assert!(refused.is_err(), "{refused:?}");
     let mut state = node.commands.committer().keeper().state();
-    let says_so = |state: &EpochState| matches!(state, EpochState::Unready(why) if why.contains("is a replica"));
+    let says_so = |state: &EpochState| matches!(state, EpochState::Unready(why) if why.contains("not the primary"));
     state.wait_for(says_so).await.unwrap();
     assert_eq!(entries().await, before, "nothing was claimed");
 
