@@ -156,9 +156,21 @@ async fn harm(running: &Arc<Running>, fault: Fault) -> Result<()> {
         }
         Fault::StoreRestored if running.store.restore()? => {
             world.say("store", "is restored from a copy");
-            tokio::time::sleep(world.delay(0..=2_000)).await;
-            // Whoever restores a database restarts what uses it.
-            running.projectors(Life::Gone);
+        }
+        Fault::EpochChanged => {
+            let nodes = running.nodes();
+            let node = &nodes[world.pick(nodes.len())];
+            let keeper = node.commands.committer().keeper();
+            let outcome = tokio::select! {
+                biased;
+                () = node.link.gone() => return Ok(()),
+                outcome = keeper.change_epoch("the operator asked for it") => outcome,
+            };
+            let told = match outcome {
+                Ok(changed) => format!("the epoch is {} now", changed.epoch),
+                Err(why) => format!("the epoch is not changed: {why}"),
+            };
+            world.say(&node.link.name, told);
         }
         _ => {}
     }

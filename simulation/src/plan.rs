@@ -100,6 +100,8 @@ faults! {
     StoreDown = "store: down", "F10";
     /// The store is restored from an older copy.
     StoreRestored = "store: restored from a copy", "F10";
+    /// Somebody asks for a new epoch while one is open. No fault, but it can happen beside any.
+    EpochChanged = "operator: epoch changed", "S4";
 }
 
 impl fmt::Display for Fault {
