@@ -11,11 +11,12 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use axum::body::Body;
 use axum::extract::State;
+use event_log::EventLog;
 use event_log::sqlite::SqliteLog;
 use indicatif::{ProgressBar, ProgressStyle};
 use migrations::Database;
 use projectors::ReadModels;
-use projectors::replay::{ReplayError, ReplayProgress, Replayed, replay};
+use projectors::replay::{ReplayError, ReplayProgress, Replayed, clear_up, replay};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -89,10 +90,7 @@ pub(crate) async fn run(args: ReplayArgs) -> Result<()> {
         (Some(_), Some(mysql)) => {
             let log = services::open_log(&args.kafka).await?;
             let database = Database::mysql(mysql.reveal(), args.mysql.mysql_connections)?;
-            let read_models = ReadModels::new(database);
-            replay(log, &read_models, |progress| show(&progress.into()))
-                .await
-                .into()
+            here(log, &ReadModels::new(database), show).await?
         }
         _ => bail!("give --kafka and --mysql together, or none of them for an embedded system"),
     };
@@ -123,6 +121,22 @@ pub(crate) async fn run(args: ReplayArgs) -> Result<()> {
     }
 }
 
+/// In this process, until it is over or somebody presses Ctrl-C.
+async fn here(
+    log: Arc<dyn EventLog>,
+    read_models: &ReadModels,
+    show: impl Fn(&Step) + Sync,
+) -> Result<Step> {
+    let replaying = replay(log, read_models, |progress| show(&progress.into()));
+    let given_up = tokio::select! {
+        outcome = replaying => return Ok(outcome.into()),
+        signal = tokio::signal::ctrl_c() => signal,
+    };
+    given_up?;
+    clear_up(read_models).await?;
+    bail!("the replay was given up; the live read models are as they were")
+}
+
 /// In the server that runs on this data directory; where none does, here. The last step.
 async fn embedded(data: &Path, show: impl Fn(&Step) + Sync) -> Result<Step> {
     let client = reqwest::Client::builder()
@@ -133,8 +147,7 @@ async fn embedded(data: &Path, show: impl Fn(&Step) + Sync) -> Result<Step> {
         let log = Arc::new(SqliteLog::open_read_only(data)?);
         let directory = DataDirectory::lock(data)?;
         let read_models = ReadModels::new(Database::sqlite_writer(&directory.read_models()));
-        let replayed = replay(log, &read_models, |progress| show(&progress.into()));
-        return Ok(replayed.await.into());
+        return here(log, &read_models, show).await;
     };
     let mut last = Step::Progress { done: 0, total: 0 };
     let mut received = Vec::new();
@@ -159,10 +172,15 @@ pub(crate) async fn replay_here(State(operators): State<Operators>) -> Body {
             let _ = steps.try_send(Step::from(progress));
         });
         let last = tokio::select! {
-            outcome = replaying => Step::from(outcome),
-            () = steps.closed() => return,
+            outcome = replaying => Some(Step::from(outcome)),
+            () = steps.closed() => None,
         };
-        let _ = steps.send(last).await;
+        if let Some(last) = last {
+            // Who hung up at the last moment finds the outcome in the rows.
+            let _ = steps.send(last).await;
+        } else if let Err(error) = clear_up(&operators.read_models).await {
+            tracing::warn!(%error, "tables of a replay that was given up are left behind");
+        }
     });
     let lines = futures::stream::unfold(received, async |mut received| {
         let step: Step = received.recv().await?;

@@ -20,6 +20,7 @@ use sqlx::{Encode, Executor, MySqlPool, Row as _, SqlSafeStr, SqlStr, SqlitePool
 
 pub use crate::database_error::DatabaseError;
 use crate::foreign::{Cell, ForeignDatabase};
+use crate::lent::{Lent, in_time};
 
 /// How long a request may wait for a free connection.
 const ACQUIRE_AT_MOST: Duration = Duration::from_secs(5);
@@ -159,7 +160,10 @@ impl Database {
     ) -> Result<Vec<Row>, DatabaseError> {
         Ok(match self {
             Self::MySql(pool) => {
-                let rows = bound::<sqlx::MySql>(sql, values).fetch_all(pool).await?;
+                let query = bound::<sqlx::MySql>(sql, values);
+                let mut lent = Lent::of(pool).await?;
+                let asked = in_time(query.fetch_all(&mut *lent)).await;
+                let rows = lent.answered(asked)?;
                 rows.into_iter().map(|row| Row(Cells::MySql(row))).collect()
             }
             Self::Sqlite(pool) => {
@@ -181,7 +185,10 @@ impl Database {
         let sql = sql.into_sql_str();
         Ok(match self {
             Self::MySql(pool) => {
-                let rows = sqlx::raw_sql(sql).fetch_all(pool).await?;
+                let query = sqlx::raw_sql(sql);
+                let mut lent = Lent::of(pool).await?;
+                let asked = in_time(query.fetch_all(&mut *lent)).await;
+                let rows = lent.answered(asked)?;
                 rows.into_iter().map(|row| Row(Cells::MySql(row))).collect()
             }
             Self::Sqlite(pool) => {
@@ -231,6 +238,22 @@ impl Database {
     /// # Errors
     /// When the database does not answer or refuses one.
     pub async fn execute(&self, sql: impl SqlSafeStr) -> Result<u64, DatabaseError> {
+        let sql = sql.into_sql_str();
+        if let Self::MySql(pool) = self {
+            let query = sqlx::raw_sql(sql);
+            let mut lent = Lent::of(pool).await?;
+            let asked = in_time(query.execute(&mut *lent)).await;
+            let done = lent.answered(asked)?;
+            return Ok(done.rows_affected());
+        }
+        self.execute_at_length(sql).await
+    }
+
+    /// Runs statements that may take as long as tables are large.
+    ///
+    /// # Errors
+    /// When the database does not answer or refuses one.
+    pub async fn execute_at_length(&self, sql: impl SqlSafeStr) -> Result<u64, DatabaseError> {
         let sql = sql.into_sql_str();
         Ok(match self {
             Self::MySql(pool) => sqlx::raw_sql(sql).execute(pool).await?.rows_affected(),

@@ -50,6 +50,15 @@ impl DatabaseError {
                 .is_some_and(|error| error.message().starts_with("no such table"))
     }
 
+    /// The rows and what was to be written do not go together: a row is damaged, or was written by
+    /// somebody else. It will not pass by itself.
+    pub fn is_of_rows(&self) -> bool {
+        let violates = |error: &dyn sqlx::error::DatabaseError| {
+            !matches!(error.kind(), sqlx::error::ErrorKind::Other)
+        };
+        matches!(self, Self::Unreadable(_)) || self.database_error().is_some_and(violates)
+    }
+
     fn database_error(&self) -> Option<&dyn sqlx::error::DatabaseError> {
         match self {
             Self::Refused(sqlx::Error::Database(error)) => Some(error.as_ref()),

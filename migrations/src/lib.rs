@@ -16,6 +16,7 @@ mod database_error;
 pub mod foreign;
 pub mod history;
 pub mod ledger;
+pub mod lent;
 pub mod schema;
 pub mod scratch;
 pub mod search;

@@ -47,6 +47,15 @@ pub enum ProjectorError {
     /// The store does not answer, belongs to another log, or another projector was faster.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The rows of a partition are not what its records made; rebuilding them helps.
+    #[error("the rows of {partition} are damaged: run `holdfast replay`")]
+    Damaged {
+        /// Whose rows.
+        partition: Partition,
+        /// What is wrong with them.
+        #[source]
+        cause: DatabaseError,
+    },
 }
 
 impl From<DatabaseError> for ProjectorError {
@@ -65,7 +74,9 @@ impl ProjectorError {
                 | StopReason::Gap { position, .. }
                 | StopReason::Impossible { position, .. },
             ) => Some(position.partition),
-            Self::Log(LogError::Shortened { partition, .. }) => Some(*partition),
+            Self::Log(LogError::Shortened { partition, .. }) | Self::Damaged { partition, .. } => {
+                Some(*partition)
+            }
             Self::Log(_) | Self::Store(_) => None,
         }
     }
@@ -87,6 +98,8 @@ pub struct Projector {
 #[derive(Debug)]
 struct Running {
     tail: Tail,
+    /// The tables that the marks are of.
+    build: Uuid,
     marks: BTreeMap<Partition, Mark>,
     waiting: BTreeMap<Partition, VecDeque<RawRecord>>,
     /// The partition that had its turn last.
@@ -188,7 +201,7 @@ impl Projector {
 
     /// Looks whether the store still stands where this projector left it. A replay by another
     /// process or a restored backup may have put other tables in the place of these: a write finds
-    /// that out, but while nothing comes there is none, and the rows would stay behind unseen.
+    /// that out, but where nothing comes there is none, and the rows would stay behind unseen.
     /// Safe to cancel.
     ///
     /// # Errors
@@ -197,19 +210,22 @@ impl Projector {
         let Some(running) = &self.running else {
             return Ok(());
         };
-        let stored = self.read_models.marks().await;
-        let moved = stored.map(|stored| {
-            let mut left = running.marks.iter();
-            left.find(|(partition, mark)| stored.get(partition) != Some(mark))
-                .map(|(partition, _)| *partition)
-        });
-        let error = match moved {
+        let error = match self.moved(running).await {
             Ok(None) => return Ok(()),
             Ok(Some(partition)) => StoreError::Fenced(partition).into(),
             Err(error) => error.into(),
         };
         self.running = None;
         Err(error)
+    }
+
+    /// A partition that stands elsewhere in the store.
+    async fn moved(&self, running: &Running) -> Result<Option<Partition>, DatabaseError> {
+        let replaced = self.read_models.build().await? != Some(running.build);
+        let stored = self.read_models.marks().await?;
+        let mut left = running.marks.iter();
+        let moved = left.find(|(at, mark)| replaced || stored.get(at) != Some(mark));
+        Ok(moved.map(|(partition, _)| *partition))
     }
 
     /// Leaves a partition alone from now on.
@@ -235,7 +251,8 @@ impl Projector {
     }
 
     async fn begin(&self) -> Result<Running, ProjectorError> {
-        self.read_models
+        let build = self
+            .read_models
             .adopt(self.log_id, &self.partitions)
             .await?;
         let mut marks = self.read_models.marks().await?;
@@ -246,6 +263,7 @@ impl Projector {
         });
         Ok(Running {
             tail: self.log.tail(from.collect()).await?,
+            build,
             marks,
             waiting: BTreeMap::new(),
             last: None,
@@ -279,7 +297,8 @@ impl Projector {
         let known = self
             .read_models
             .known(partition.topic, &judged.aggregate_ids())
-            .await?;
+            .await
+            .map_err(|error| damaged(partition, error.into()))?;
         let folded = judged.fold(from, known);
         if folded.taken == 0
             && let Some(reason) = folded.failure
@@ -289,10 +308,12 @@ impl Projector {
         let to = folded.mark;
         let advance = Advance {
             partition,
+            build: running.build,
             from,
             to,
         };
-        self.read_models.apply(advance, &folded.changes).await?;
+        let applied = self.read_models.apply(advance, &folded.changes).await;
+        applied.map_err(|error| damaged(partition, error))?;
         running.marks.insert(partition, to);
         if folded.failure.is_some() {
             running.put_back(partition, records, folded.taken);
@@ -313,6 +334,16 @@ impl Projector {
             Ok(marks) if marks.get(&partition) == Some(&from) => reason.into(),
             Ok(_) => StoreError::Fenced(partition).into(),
         }
+    }
+}
+
+/// What a partition's rows answered: where they are damaged, the other partitions need not wait.
+fn damaged(partition: Partition, error: StoreError) -> ProjectorError {
+    match error {
+        StoreError::Database(cause) if cause.is_of_rows() => {
+            ProjectorError::Damaged { partition, cause }
+        }
+        other => other.into(),
     }
 }
 

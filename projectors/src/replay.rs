@@ -59,7 +59,8 @@ pub struct Replayed {
     pub differences: Vec<&'static str>,
 }
 
-/// Why the read models were not rebuilt. The live ones are as they were.
+/// Why the read models were not rebuilt. The live ones are as they were (or, where the store stopped
+/// answering while they changed places, are the rebuilt ones: both are right).
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// A record could not be taken in, or the log does not answer.
@@ -100,12 +101,27 @@ pub async fn replay(
         progress,
     };
     let outcome = replay.run().await;
+    // What is left behind changes nothing of the outcome, and the next replay drops it.
+    if let Err(error) = tables::discard(live).await {
+        tracing::warn!(%error, "tables of a replay are left behind");
+    }
     // Also where a freeze is left behind: with the connection goes all that it held.
-    replay.lock.release().await?;
-    if outcome.is_err() {
-        tables::discard(live).await?;
+    if let Err(error) = replay.lock.release().await {
+        tracing::warn!(%error, "a replay's connection did not close in order");
     }
     outcome
+}
+
+/// Drops what a replay left behind that was given up, unless another one is under way.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn clear_up(live: &ReadModels) -> Result<(), DatabaseError> {
+    if let Some(lock) = Lock::take(live).await? {
+        tables::discard(live).await?;
+        lock.release().await?;
+    }
+    Ok(())
 }
 
 struct Replay<'a, P> {

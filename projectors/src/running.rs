@@ -31,7 +31,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A partition that stands still is looked at again after this long: somebody may have mended it by
 /// a replay, a restored topic or a newer program beside this one.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
-/// How often a projector to which nothing comes looks whether its tables are still the same.
+/// How often a projector looks whether its tables are still the same.
 const LOOK_AT_CHECKPOINTS_EVERY: Duration = Duration::from_secs(1);
 /// How often lag is measured for the metrics.
 const MEASURE_EVERY: Duration = Duration::from_secs(2);
@@ -207,6 +207,7 @@ const PACE: Duration = Duration::from_millis(15);
 async fn run(mut projector: Projector, states: watch::Sender<States>, shutdown: CancellationToken) {
     let all = projector.partitions().to_vec();
     let mut look_again = Instant::now();
+    let mut looked = Instant::now();
     let mut pause = PAUSE_MIN;
     while !shutdown.is_cancelled() {
         let some_stand_still = projector.partitions().len() < all.len();
@@ -214,7 +215,7 @@ async fn run(mut projector: Projector, states: watch::Sender<States>, shutdown: 
             projector.take_up(all.clone());
         }
         let began = Instant::now();
-        let error = match projector.take_in_waiting().await {
+        let error = match take_in(&mut projector, &mut looked).await {
             Ok(taken) => {
                 if let Some(marks) = projector.marks() {
                     states.send_modify(|states| states.reached(marks));
@@ -236,12 +237,7 @@ async fn run(mut projector: Projector, states: watch::Sender<States>, shutdown: 
                         Ok(()) => continue,
                         Err(error) => error,
                     },
-                    () = tokio::time::sleep(LOOK_AT_CHECKPOINTS_EVERY) => {
-                        match projector.look_at_checkpoints().await {
-                            Ok(()) => continue,
-                            Err(error) => error,
-                        }
-                    }
+                    () = tokio::time::sleep_until(looked + LOOK_AT_CHECKPOINTS_EVERY) => continue,
                 }
             }
             Err(error) => error,
@@ -255,6 +251,19 @@ async fn run(mut projector: Projector, states: watch::Sender<States>, shutdown: 
             None => return,
         }
     }
+}
+
+/// Takes in what has come, and looks at the checkpoints when it is time to, however much comes: one
+/// partition's records do not tell of another's tables.
+async fn take_in(
+    projector: &mut Projector,
+    looked: &mut Instant,
+) -> Result<Option<usize>, ProjectorError> {
+    if looked.elapsed() >= LOOK_AT_CHECKPOINTS_EVERY {
+        *looked = Instant::now();
+        projector.look_at_checkpoints().await?;
+    }
+    projector.take_in_waiting().await
 }
 
 /// Notes an error where people look. `true`: its partition is left, and the others go on at once.

@@ -5,19 +5,22 @@
 //! second implementation would be the first one again.
 //!
 //! What must stay true: **rows and checkpoint move in one transaction, and only if the checkpoint
-//! is where this projector left it.** That makes every record count once, whoever dies when, and
-//! lets only one of two projectors of a partition win. From it follows that rows known at a
-//! checkpoint are a function of the log before it; so they may be loaded outside the transaction:
-//! if somebody else went on in between, the checkpoint has moved and nothing is written.
+//! is where this projector left it, in the same tables.** That makes every record count once,
+//! whoever dies when, and lets only one of two projectors of a partition win. From it follows that
+//! rows known at a checkpoint are a function of the log before it; so they may be loaded outside
+//! the transaction: if somebody else went on in between, the checkpoint has moved and nothing is
+//! written. The tables have to be the same, because a replay puts others in their place at the same
+//! checkpoint, and what was read from damaged rows must not come back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use migrations::lent::{Lent, in_time};
 use migrations::words::word;
 use migrations::{Database, DatabaseError};
 use record::reader::HighestFence;
 use record::{Partition, Topic};
-use sqlx::{AssertSqlSafe, Executor, Pool};
+use sqlx::{AssertSqlSafe, Connection, Executor, SqlStr};
 use tokio::sync::{Mutex, RwLock};
 use uuid::Uuid;
 
@@ -80,6 +83,8 @@ pub struct ReadModels {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Advance {
     pub(crate) partition: Partition,
+    /// The tables that it was made for ([`ReadModels::adopt`]).
+    pub(crate) build: Uuid,
     pub(crate) from: Mark,
     pub(crate) to: Mark,
 }
@@ -123,13 +128,15 @@ impl ReadModels {
     }
 
     /// Binds empty tables to this log, or checks that they are bound to it, and makes the
-    /// checkpoints that are missing.
+    /// checkpoints that are missing. Says which tables they are: others, put in their place by a
+    /// replay, have another id.
     pub(crate) async fn adopt(
         &self,
         log_id: Uuid,
         partitions: &[Partition],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Uuid, StoreError> {
         let mut script = Script::new(self.dialect(), self.suffix);
+        script.write(&[BuildRow(Uuid::new_v4())]);
         script.write(&[SourceRow { log_id }]);
         let rows: Vec<CheckpointRow> = partitions.iter().map(|p| CheckpointRow(*p)).collect();
         script.write(&rows);
@@ -147,7 +154,15 @@ impl ReadModels {
         if fold != u64::from(FOLD_VERSION) {
             return Err(StoreError::OtherFold { stored: fold });
         }
-        Ok(())
+        let build = self.build().await?;
+        Ok(build.ok_or_else(|| DatabaseError::Unreadable("build is empty".to_owned()))?)
+    }
+
+    /// Which tables these are; `None` before the first start.
+    pub(crate) async fn build(&self) -> Result<Option<Uuid>, DatabaseError> {
+        let sql = format!("SELECT build_id FROM build{} WHERE id = 1", self.suffix);
+        let rows = self.database.select(AssertSqlSafe(sql), &[]).await?;
+        rows.first().map(|row| row.uuid(0)).transpose()
     }
 
     /// The id of the log that the rows were made from and the version of the fold; `None` before
@@ -258,16 +273,18 @@ impl ReadModels {
         let fence = self.fence(advance);
         let moved = match &self.database {
             Database::MySql(pool) => {
-                all_or_nothing(pool, "START TRANSACTION", fence, statements, |done| {
-                    done.rows_affected()
-                })
-                .await
+                let mut lent = Lent::of(pool).await.map_err(DatabaseError::from)?;
+                let begin = SqlStr::from_static("START TRANSACTION");
+                let rows = |done: sqlx::mysql::MySqlQueryResult| done.rows_affected();
+                let done = all_or_nothing::<sqlx::MySql>(&mut lent, begin, fence, statements, rows);
+                let done = in_time(done).await;
+                lent.answered(done)
             }
             Database::Sqlite(pool) => {
-                all_or_nothing(pool, "BEGIN IMMEDIATE", fence, statements, |done| {
-                    done.rows_affected()
-                })
-                .await
+                let mut writer = pool.acquire().await.map_err(DatabaseError::from)?;
+                let begin = SqlStr::from_static("BEGIN IMMEDIATE");
+                let rows = |done: sqlx::sqlite::SqliteQueryResult| done.rows_affected();
+                all_or_nothing::<sqlx::Sqlite>(&mut writer, begin, fence, statements, rows).await
             }
             Database::Foreign(store) => {
                 let moved = store.all_or_nothing(&fence, statements).await?;
@@ -283,22 +300,25 @@ impl ReadModels {
         }
     }
 
-    /// Moves the checkpoint if it is where this projector left it.
+    /// Moves the checkpoint if it is where this projector left it, in the same tables.
     fn fence(&self, advance: Advance) -> String {
         let Advance {
             partition,
+            build,
             from,
             to,
         } = advance;
+        let suffix = self.suffix;
         format!(
-            "UPDATE checkpoints{} SET next_offset = {}, highest_fence = {} \
-             WHERE topic = '{}' AND partition_number = {} AND next_offset = {}",
-            self.suffix,
+            "UPDATE checkpoints{suffix} SET next_offset = {}, highest_fence = {} \
+             WHERE topic = '{}' AND partition_number = {} AND next_offset = {} \
+             AND EXISTS (SELECT 1 FROM build{suffix} WHERE id = 1 AND build_id = x'{}')",
             to.next_offset,
             to.highest_fence.0,
             partition.topic,
             partition.number,
-            from.next_offset
+            from.next_offset,
+            build.simple()
         )
     }
 }
@@ -306,8 +326,8 @@ impl ReadModels {
 /// Runs the fence and, if it moved its row, the statements, in one transaction. `false`: it did
 /// not, and nothing was written. Whatever goes wrong, the transaction is rolled back as a whole.
 async fn all_or_nothing<DB>(
-    pool: &Pool<DB>,
-    begin: &'static str,
+    connection: &mut DB::Connection,
+    begin: SqlStr,
     fence: String,
     statements: &[String],
     rows_affected: impl Fn(DB::QueryResult) -> u64,
@@ -316,7 +336,7 @@ where
     DB: sqlx::Database,
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
-    let mut transaction = pool.begin_with(begin).await?;
+    let mut transaction = connection.begin_with(begin).await?;
     let moved = sqlx::raw_sql(AssertSqlSafe(fence))
         .execute(&mut *transaction)
         .await?;
@@ -333,6 +353,20 @@ where
     transaction.commit().await?;
     failpoint::reached!("projector.committed");
     Ok(true)
+}
+
+struct BuildRow(Uuid);
+
+impl Written for BuildRow {
+    const UPSERT: Upsert = Upsert {
+        table: "build",
+        columns: &[("id", OnConflict::Keep), ("build_id", OnConflict::Keep)],
+        key: &["id"],
+    };
+
+    fn literals(&self) -> Vec<Literal<'_>> {
+        vec![Literal::Integer(1), Literal::Bytes(self.0.as_bytes())]
+    }
 }
 
 struct SourceRow {

@@ -6,14 +6,13 @@
 //! it: the store may have been restored from a backup in between.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use contract::{ConsistencyTokens, Freshness, Problem, headers};
-use migrations::DatabaseError;
+use contract::{ConsistencyTokens, Problem, headers};
 use personal_data::MacKey;
 use record::{Partition, Position};
 use tokio::sync::Mutex;
@@ -63,88 +62,89 @@ impl FromRequestParts<Api> for Fresh {
 pub(crate) struct Progress {
     read_models: ReadModels,
     key: MacKey,
-    log_id: OnceLock<Uuid>,
-    seen: Mutex<Seen>,
+    seen: Mutex<Option<Seen>>,
 }
 
 /// What the last poll saw.
+#[derive(Clone)]
 struct Seen {
     asked_at: Instant,
-    next_offsets: BTreeMap<Partition, u64>,
+    answer: Result<Rows, Problem>,
+}
+
+/// What the rows are of.
+#[derive(Clone)]
+struct Rows {
+    /// Asked every time: a replay may put those of another log in their place.
+    log_id: Uuid,
+    next_offsets: Arc<BTreeMap<Partition, u64>>,
 }
 
 impl Progress {
     /// Of these read models; the key is the one for opaque tokens.
     pub(crate) fn new(read_models: ReadModels, key: MacKey) -> Self {
-        let seen = Mutex::new(Seen {
-            asked_at: Instant::now(),
-            next_offsets: BTreeMap::new(),
-        });
         Self {
             read_models,
             key,
-            log_id: OnceLock::new(),
-            seen,
+            seen: Mutex::default(),
         }
     }
 
     /// The read models as fresh as the headers ask for.
     async fn fresh(&self, headers: &HeaderMap) -> Result<ReadModels, Problem> {
         if headers.contains_key(headers::CONSISTENCY_TOKEN) {
-            let log_id = self.log_id().await?;
-            let tokens = ConsistencyTokens::new(self.key.clone(), log_id);
-            self.wait(&tokens.freshness(headers)?).await?;
+            self.wait(headers).await?;
         }
         Ok(self.read_models.clone())
     }
 
-    /// The log of the rows; it never changes.
-    async fn log_id(&self) -> Result<Uuid, Problem> {
-        if let Some(log_id) = self.log_id.get() {
-            return Ok(*log_id);
-        }
-        let log_id = self.read_models.log_id().await.map_err(unanswered)?;
-        let log_id = log_id.ok_or_else(|| Problem::not_yet_consistent(RETRY_AFTER))?;
-        Ok(*self.log_id.get_or_init(|| log_id))
-    }
-
-    async fn wait(&self, freshness: &Freshness) -> Result<(), Problem> {
-        let deadline = Instant::now() + freshness.wait;
+    async fn wait(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let began = Instant::now();
         let mut pause = PAUSE_FIRST;
-        while !self
-            .has_seen(&freshness.positions)
-            .await
-            .map_err(unanswered)?
-        {
-            let now = Instant::now();
-            if now >= deadline {
+        loop {
+            let rows = self.poll().await?;
+            let tokens = ConsistencyTokens::new(self.key.clone(), rows.log_id);
+            let freshness = tokens.freshness(headers)?;
+            if rows.cover(&freshness.positions) {
+                return Ok(());
+            }
+            let left = freshness.wait.saturating_sub(began.elapsed());
+            if left.is_zero() {
                 return Err(Problem::not_yet_consistent(RETRY_AFTER));
             }
-            tokio::time::sleep(pause.min(deadline - now)).await;
+            tokio::time::sleep(pause.min(left)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        Ok(())
     }
 
-    /// Whether the rows have seen all positions, by a poll that is not older than this call.
-    async fn has_seen(&self, positions: &[Position]) -> Result<bool, DatabaseError> {
+    /// How far the rows are, by a poll that is not older than this call. One that failed is shared
+    /// as well: otherwise each of many would wait for all before it.
+    async fn poll(&self) -> Result<Rows, Problem> {
         let called_at = Instant::now();
         let mut seen = self.seen.lock().await;
-        if seen.asked_at < called_at {
-            let asked_at = Instant::now();
-            let checkpoints = self.read_models.checkpoints().await?;
-            let next = checkpoints.iter().map(|at| (at.partition, at.next_offset));
-            *seen = Seen {
-                asked_at,
-                next_offsets: next.collect(),
-            };
+        if let Some(seen) = seen.as_ref().filter(|seen| seen.asked_at >= called_at) {
+            return seen.answer.clone();
         }
-        Ok(seen.covers(positions))
+        let asked_at = Instant::now();
+        let answer = self.ask().await;
+        let asked = Seen { asked_at, answer };
+        seen.insert(asked).answer.clone()
+    }
+
+    async fn ask(&self) -> Result<Rows, Problem> {
+        let log_id = self.read_models.log_id().await.map_err(unanswered)?;
+        let log_id = log_id.ok_or_else(|| Problem::not_yet_consistent(RETRY_AFTER))?;
+        let checkpoints = self.read_models.checkpoints().await.map_err(unanswered)?;
+        let next = checkpoints.iter().map(|at| (at.partition, at.next_offset));
+        Ok(Rows {
+            log_id,
+            next_offsets: Arc::new(next.collect()),
+        })
     }
 }
 
-impl Seen {
-    fn covers(&self, positions: &[Position]) -> bool {
+impl Rows {
+    fn cover(&self, positions: &[Position]) -> bool {
         positions.iter().all(|position| {
             self.next_offsets
                 .get(&position.partition)

@@ -19,7 +19,8 @@ use crate::plan::Fault;
 use crate::world::World;
 
 /// The tables that a copy has.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
+    "build",
     "log_source",
     "checkpoints",
     "orders",

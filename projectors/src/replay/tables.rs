@@ -7,7 +7,8 @@ use sqlx::AssertSqlSafe;
 use crate::store::{REBUILD, ReadModels};
 
 /// Every table that belongs to the rows: they change places together.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
+    "build",
     "log_source",
     "checkpoints",
     "orders",
@@ -27,11 +28,11 @@ pub(super) async fn make(live: &ReadModels) -> Result<(), DatabaseError> {
         match live.database() {
             Database::MySql(_) => {
                 let like = format!("CREATE TABLE {table}{REBUILD} LIKE {table}");
-                live.database.execute(AssertSqlSafe(like)).await?;
+                live.database.execute_at_length(AssertSqlSafe(like)).await?;
                 for index in mysql_indexes(live, table).await? {
                     let name = index.name;
                     let drop = format!("ALTER TABLE {table}{REBUILD} DROP INDEX {name}");
-                    live.database.execute(AssertSqlSafe(drop)).await?;
+                    live.database.execute_at_length(AssertSqlSafe(drop)).await?;
                 }
             }
             Database::Sqlite(_) => make_on_sqlite(live, table).await?,
@@ -55,13 +56,14 @@ pub(super) async fn make_indexes(live: &ReadModels) -> Result<(), DatabaseError>
             .collect();
         if !added.is_empty() {
             let sql = format!("ALTER TABLE {table}{REBUILD} {}", added.join(", "));
-            live.database.execute(AssertSqlSafe(sql)).await?;
+            live.database.execute_at_length(AssertSqlSafe(sql)).await?;
         }
     }
     Ok(())
 }
 
-/// Puts the rebuilt tables in the place of the live ones, all at once.
+/// Puts the rebuilt tables in the place of the live ones, all at once. The replaced ones may be
+/// left behind ([`discard`]).
 pub(super) async fn swap(live: &ReadModels) -> Result<(), DatabaseError> {
     match live.database() {
         Database::MySql(_) => {
@@ -75,7 +77,7 @@ pub(super) async fn swap(live: &ReadModels) -> Result<(), DatabaseError> {
                 })
                 .collect();
             let sql = format!("RENAME TABLE {}", renames.join(", "));
-            live.database.execute(AssertSqlSafe(sql)).await?;
+            live.database.execute_at_length(AssertSqlSafe(sql)).await?;
         }
         Database::Sqlite(pool) => {
             let indexes = sqlite_definitions(live, "index").await?;
@@ -96,7 +98,7 @@ pub(super) async fn swap(live: &ReadModels) -> Result<(), DatabaseError> {
         }
         Database::Foreign(_) => return Err(DatabaseError::not_on_foreign()),
     }
-    discard(live).await
+    Ok(())
 }
 
 /// Drops what is neither live nor wanted.
@@ -104,7 +106,7 @@ pub(super) async fn discard(live: &ReadModels) -> Result<(), DatabaseError> {
     for table in TABLES {
         for suffix in [REBUILD, REPLACED] {
             let sql = format!("DROP TABLE IF EXISTS {table}{suffix}");
-            live.database.execute(AssertSqlSafe(sql)).await?;
+            live.database.execute_at_length(AssertSqlSafe(sql)).await?;
         }
     }
     Ok(())
@@ -166,6 +168,6 @@ async fn make_on_sqlite(live: &ReadModels, table: &str) -> Result<(), DatabaseEr
         .map(|(_, columns)| columns)
         .ok_or_else(|| DatabaseError::Unreadable(format!("there is no table {table}")))?;
     let sql = format!("CREATE TABLE {table}{REBUILD} ({columns}");
-    live.database.execute(AssertSqlSafe(sql)).await?;
+    live.database.execute_at_length(AssertSqlSafe(sql)).await?;
     Ok(())
 }

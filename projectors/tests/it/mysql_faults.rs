@@ -166,3 +166,69 @@ async fn pass_on(mut client: TcpStream, mut server: TcpStream, swallow: Arc<Atom
         }
     }
 }
+
+/// The server's machine is gone without a word: no reply ever comes, and no connection is reset.
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up_and_the_next_connection_is_asked() {
+    let place = Place::mysql().await;
+    let gone = Arc::new(AtomicBool::new(false));
+    let port = gone_without_a_word(place.address(), Arc::clone(&gone)).await;
+    let database = place.database_through(port);
+    let asking = database.clone();
+    let asked = tokio::spawn(async move { asking.select_unprepared("SELECT SLEEP(1)").await });
+    let admin = place.database();
+    let sleeping = "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE db = DATABASE() AND info = 'SELECT SLEEP(1)'";
+    while admin.select(sleeping, &[]).await.unwrap()[0]
+        .integer(0)
+        .unwrap()
+        == 0
+    {
+        tokio::task::yield_now().await;
+    }
+
+    gone.store(true, Ordering::SeqCst);
+    // Nothing but the limit passes the time from here on.
+    tokio::time::pause();
+    let error = asked.await.unwrap().unwrap_err();
+    tokio::time::resume();
+    assert!(error.is_disconnected(), "{error:?}");
+    // The connection that is silent was not given back, and its place is free.
+    for _ in 0..5 {
+        database.select("SELECT 1", &[]).await.unwrap();
+    }
+    place.drop_database().await;
+}
+
+/// Listens in front of the server. Once it is gone, connections that stand fall silent; new ones
+/// reach another server at the same address.
+async fn gone_without_a_word(server: String, gone: Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(&server).await.unwrap();
+            let (stood_before, gone) = (!gone.load(Ordering::SeqCst), Arc::clone(&gone));
+            tokio::spawn(async move {
+                let (mut asked, mut answered) = ([0; 16_384], [0; 16_384]);
+                loop {
+                    tokio::select! {
+                        Ok(count) = client.read(&mut asked) => {
+                            if count == 0 || server.write_all(&asked[..count]).await.is_err() {
+                                return;
+                            }
+                        }
+                        Ok(count) = server.read(&mut answered) => {
+                            let silent = stood_before && gone.load(Ordering::SeqCst);
+                            if count == 0 || !silent && client.write_all(&answered[..count]).await.is_err() {
+                                return;
+                            }
+                        }
+                        else => return,
+                    }
+                }
+            });
+        }
+    });
+    port
+}
