@@ -41,8 +41,10 @@ impl NoticingGate {
         epoch: &OpenEpoch,
         result: Result<T, GateError>,
     ) -> Result<T, GateError> {
-        if let Err(GateError::Closed(why) | GateError::Damaged(why)) = &result {
-            self.keeper.report_closed(epoch.number(), why);
+        match &result {
+            Err(GateError::Closed(why)) => self.keeper.report_closed(epoch.number(), why),
+            Err(GateError::Damaged(why)) => self.keeper.report_damaged(epoch.number(), why),
+            _ => {}
         }
         result
     }

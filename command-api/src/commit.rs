@@ -20,10 +20,13 @@ use crate::clock::{Clock, Ids};
 use crate::epoch::OpenEpoch;
 use crate::epoch::keeper::Keeper;
 use crate::gate::{Append, Decide, Gate, ItemValue, Look, Looked, Verdict};
-pub use crate::handler::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request};
+pub use crate::handler::{
+    CommitError, Committed, Decided, Handler, Loaded, Needs, Request, Undecided,
+};
 use crate::planted::{self, Planted::SettledBeforeReadBack};
 use crate::read_back::{ReadBack, Sighting, TailHealth, Waiting};
 use crate::settings::Settings;
+pub(crate) use crate::settle::Settling;
 use crate::settle::{others_wait_for, settle_of};
 use crate::turns::Turns;
 
@@ -190,7 +193,14 @@ impl Committer {
         for _ in 0..TRIES {
             // 1. Load, and let the domain decide.
             let loaded = self.load(&epoch, handler).await?;
-            let decided = handler.decide(&loaded, self.clock.now());
+            let decided = match handler.decide(&loaded, self.clock.now()) {
+                Ok(decided) => Ok(decided),
+                Err(Undecided::Refused(refusal)) => Err(refusal),
+                Err(Undecided::Damaged(why)) => {
+                    self.keeper.report_damaged(epoch.number(), &why);
+                    return Err(CommitError::Unavailable(why));
+                }
+            };
             let (command, append) =
                 attempt.prepare(&*self.log, handler, &loaded, decided, self.clock.now())?;
             // 2. Decide in the gate; the waiter is registered before.
@@ -472,7 +482,7 @@ impl Committer {
                 // The record can never be in the log; only the next epoch drops it.
                 tracing::error!(why, "the log refuses a record for good");
                 self.keeper
-                    .report_closed(epoch.number(), &format!("the log refuses a record: {why}"));
+                    .report_damaged(epoch.number(), &format!("the log refuses a record: {why}"));
                 CommitError::OutcomeUnknown(why)
             }
             Sighting::Unknown(why) => CommitError::OutcomeUnknown(why),
@@ -481,15 +491,4 @@ impl Committer {
             }
         }
     }
-}
-
-/// Whether a settle is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settling {
-    /// It is only queued.
-    Queued,
-    /// Up to a stated bound.
-    Awaited,
-    /// Up to a stated bound where others wait for what it gives.
-    IfOthersWait,
 }

@@ -132,7 +132,7 @@ impl Committer {
     ) -> Result<Position, CommitError> {
         let record = Record::decode(&pending.payload).map_err(|error| {
             let why = format!("a pending record cannot be read: {error}");
-            self.keeper.report_closed(epoch.number(), &why);
+            self.keeper.report_damaged(epoch.number(), &why);
             CommitError::OutcomeUnknown(why)
         })?;
         let entry = Entry {

@@ -73,8 +73,24 @@ pub trait Handler: Send + Sync + 'static {
     /// Decides, purely. May be called again with newer facts.
     ///
     /// # Errors
-    /// A refusal by a rule.
-    fn decide(&self, loaded: &Loaded, now: Time) -> Result<Decided, Refusal>;
+    /// A refusal by a rule, or that what was loaded cannot be read.
+    fn decide(&self, loaded: &Loaded, now: Time) -> Result<Decided, Undecided>;
+}
+
+/// Why a command is not to be asked of the gate as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undecided {
+    /// A rule refuses it. The gate remembers that, as everything that it answers.
+    Refused(Refusal),
+    /// What the gate has of an aggregate cannot be read: its data is damaged, and nothing that
+    /// rests on it may be answered. One sentence.
+    Damaged(String),
+}
+
+impl From<Refusal> for Undecided {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 /// A command that took effect.

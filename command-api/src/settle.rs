@@ -68,3 +68,14 @@ fn settled_terms(events: &Events, version: u64) -> Option<SettledTerms> {
     }
     settled
 }
+
+/// Whether a settle is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settling {
+    /// It is only queued.
+    Queued,
+    /// Up to a stated bound.
+    Awaited,
+    /// Up to a stated bound where others wait for what it gives.
+    IfOthersWait,
+}

@@ -118,10 +118,10 @@ fn main() -> ExitCode {
 mod tests {
     use super::*;
     use crate::promises::Promise;
-    use crate::rules::ROWS;
+    use crate::rules::{ROWS, Rule};
 
-    fn broken_without(id: &str) -> Option<Promise> {
-        let row = ROWS.iter().find(|row| row.id == id).unwrap();
+    fn broken_without(rule: Rule) -> Option<Promise> {
+        let row = ROWS.iter().find(|row| row.rule == rule).unwrap();
         let explored = report::explore_row(row).unwrap();
         explored.broken.map(|it| it.promise)
     }
@@ -136,27 +136,33 @@ mod tests {
 
     #[test]
     fn answering_before_the_read_back_loses_an_acknowledged_order() {
-        assert_eq!(broken_without("R01"), Some(Promise::NothingLost));
+        assert_eq!(broken_without(Rule::ReadsBack), Some(Promise::NothingLost));
     }
 
     #[test]
     fn stock_freed_when_a_cancellation_is_decided_is_oversold() {
-        assert_eq!(broken_without("R09"), Some(Promise::NeverOversold));
+        assert_eq!(
+            broken_without(Rule::FreesAtSettle),
+            Some(Promise::NeverOversold)
+        );
     }
 
     #[test]
     fn settling_before_the_read_back_oversells() {
-        assert_eq!(broken_without("R12"), Some(Promise::NeverOversold));
+        assert_eq!(
+            broken_without(Rule::SettlesAfterReadBack),
+            Some(Promise::NeverOversold)
+        );
     }
 
     #[test]
     fn a_recovery_without_fences_breaks_a_promise() {
-        assert!(broken_without("R55").is_some());
+        assert!(broken_without(Rule::Fences).is_some());
     }
 
     #[test]
     fn a_release_by_time_out_breaks_a_promise() {
-        assert!(broken_without("R74").is_some());
+        assert!(broken_without(Rule::NothingReleasedByTimeOut).is_some());
     }
 
     #[test]

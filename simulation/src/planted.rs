@@ -27,6 +27,9 @@ pub(crate) fn hunt(processes: &Processes, name: &str, range: Range) -> Result<Ex
     if bugs.is_empty() {
         bail!("there is no bug {name}");
     }
+    if cfg!(not(feature = "planted")) {
+        bail!("no bug can be planted in this build: it needs the feature `planted`");
+    }
     println!(
         "{:<26} {:>16}  promise that broke",
         "planted bug", "found at seed"
@@ -41,7 +44,11 @@ pub(crate) fn hunt(processes: &Processes, name: &str, range: Range) -> Result<Ex
             stop_at_first: true,
             ..range
         };
-        let totals = run_all(range, |seed| processes.run(seed, false), |_| {});
+        let totals = run_all(
+            range,
+            |seed| processes.run(seed, false).of_promises_only(),
+            |_| {},
+        );
         match totals.broken.first() {
             Some(outcome) => {
                 let nth = outcome.seed.wrapping_sub(range.from) + 1;

@@ -92,7 +92,8 @@ pub(crate) fn simulate(args: &[OsString]) -> Result<ExitCode> {
         "--profile=simulation",
         "--package=simulation",
     ]);
-    if args.iter().any(|arg| arg == "--planted") {
+    let plants = |arg: &OsString| arg.to_string_lossy().starts_with("--planted");
+    if args.iter().any(plants) {
         command.arg("--features=planted");
     }
     Ok(exit_code(run_to_end(command.arg("--").args(args))?))

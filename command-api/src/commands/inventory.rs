@@ -14,7 +14,7 @@ use domain::time::Time;
 use record::{AggregateType, Events};
 
 use crate::commands::{Commands, Outcome, read_snapshot, snapshot};
-use crate::commit::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request};
+use crate::commit::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request, Undecided};
 use crate::gate::{AggregateKey, Figures, Look, Looked, Refusal};
 
 /// An item with its figures, as the gate knows them at the moment of the answer.
@@ -218,7 +218,7 @@ fn refusal(refusal: InventoryRefusal) -> Refusal {
 }
 
 /// Decides on a loaded item.
-fn on_state(loaded: &Loaded, command: &InventoryCommand) -> Result<Decided, Refusal> {
+fn on_state(loaded: &Loaded, command: &InventoryCommand) -> Result<Decided, Undecided> {
     let mut item: InventoryItem = read_snapshot(loaded)?;
     let events = item.decide(command).map_err(refusal)?;
     events.iter().for_each(|event| item.apply_event(event));
@@ -258,7 +258,7 @@ impl Handler for PutItem {
         Needs::State
     }
 
-    fn decide(&self, loaded: &Loaded, _now: Time) -> Result<Decided, Refusal> {
+    fn decide(&self, loaded: &Loaded, _now: Time) -> Result<Decided, Undecided> {
         on_state(loaded, &self.command)
     }
 }
@@ -272,7 +272,7 @@ impl Handler for Discontinue {
         Needs::State
     }
 
-    fn decide(&self, loaded: &Loaded, _now: Time) -> Result<Decided, Refusal> {
+    fn decide(&self, loaded: &Loaded, _now: Time) -> Result<Decided, Undecided> {
         on_state(loaded, &InventoryCommand::Discontinue)
     }
 }
@@ -286,7 +286,7 @@ impl Handler for MoveStock {
         Needs::NextVersion
     }
 
-    fn decide(&self, _loaded: &Loaded, _now: Time) -> Result<Decided, Refusal> {
+    fn decide(&self, _loaded: &Loaded, _now: Time) -> Result<Decided, Undecided> {
         let event = InventoryEvent::StockMoved {
             sku: self.sku.clone(),
             quantity: self.quantity.get(),
@@ -306,7 +306,7 @@ impl Handler for SetStock {
         Needs::NextVersion
     }
 
-    fn decide(&self, _loaded: &Loaded, _now: Time) -> Result<Decided, Refusal> {
+    fn decide(&self, _loaded: &Loaded, _now: Time) -> Result<Decided, Undecided> {
         let difference = self.available - self.expected;
         let event = (difference != 0).then(|| InventoryEvent::StockMoved {
             sku: self.sku.clone(),

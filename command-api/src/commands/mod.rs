@@ -7,8 +7,7 @@ use domain::money::Currency;
 use personal_data::Secrets;
 use record::Position;
 
-use crate::commit::Committer;
-use crate::gate::Refusal;
+use crate::commit::{Committer, Undecided};
 
 pub mod import;
 pub mod inventory;
@@ -66,16 +65,19 @@ fn snapshot<S: serde::Serialize>(state: &S) -> String {
 }
 
 /// Reads a snapshot that this program or an older one wrote in this epoch.
+///
+/// # Errors
+/// [`Undecided::Damaged`]: a refusal would be remembered, and be a lie about what is there.
 fn read_snapshot<S: serde::de::DeserializeOwned + Default>(
     loaded: &crate::commit::Loaded,
-) -> Result<S, Refusal> {
-    match &loaded.aggregate {
-        None => Ok(S::default()),
-        // An unreadable snapshot is as good as none: the gate's conformance says that it returns
-        // what was stored, and a rebuild writes all snapshots anew.
-        Some(aggregate) => serde_json::from_str(&aggregate.snapshot).map_err(|error| {
-            tracing::error!(%error, "a snapshot in the gate cannot be read");
-            Refusal::NotFound
-        }),
-    }
+) -> Result<S, Undecided> {
+    let Some(aggregate) = &loaded.aggregate else {
+        return Ok(S::default());
+    };
+    serde_json::from_str(&aggregate.snapshot).map_err(|error| {
+        let id = &aggregate.id;
+        Undecided::Damaged(format!(
+            "the gate's snapshot of {id} cannot be read: {error}"
+        ))
+    })
 }

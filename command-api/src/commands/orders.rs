@@ -10,7 +10,7 @@ use domain::time::Time;
 use record::{AggregateType, Events};
 
 use crate::commands::{Commands, Outcome, read_snapshot, snapshot};
-use crate::commit::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request};
+use crate::commit::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request, Undecided};
 use crate::gate::{AggregateKey, Look, Looked, Refusal};
 
 struct PlaceOrder {
@@ -112,7 +112,7 @@ fn key(id: OrderId) -> AggregateKey {
     }
 }
 
-fn decided(mut order: Order, command: &OrderCommand) -> Result<Decided, Refusal> {
+fn decided(mut order: Order, command: &OrderCommand) -> Result<Decided, Undecided> {
     let events = Events::Orders(order.decide(command).map_err(refusal)?);
     apply(&mut order, &events);
     let snapshot = Some(snapshot(&order));
@@ -148,7 +148,7 @@ impl Handler for PlaceOrder {
         self.lines.iter().map(|line| line.sku.clone()).collect()
     }
 
-    fn decide(&self, loaded: &Loaded, now: Time) -> Result<Decided, Refusal> {
+    fn decide(&self, loaded: &Loaded, now: Time) -> Result<Decided, Undecided> {
         let with_terms = |line: &RequestedLine| {
             (
                 line.clone(),
@@ -174,11 +174,11 @@ impl Handler for CancelOrder {
         Needs::State
     }
 
-    fn decide(&self, loaded: &Loaded, now: Time) -> Result<Decided, Refusal> {
+    fn decide(&self, loaded: &Loaded, now: Time) -> Result<Decided, Undecided> {
         let order: Order = read_snapshot(loaded)?;
         let owner = order.existing.as_ref().map(|order| order.user_id);
         if self.owner.is_some() && self.owner != owner {
-            return Err(Refusal::NotFound);
+            return Err(Refusal::NotFound.into());
         }
         decided(
             order,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::passwords::Passwords;
 use crate::commands::{Commands, Outcome, read_snapshot, snapshot};
-use crate::commit::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request};
+use crate::commit::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request, Undecided};
 use crate::epoch::recovery::append_until_known;
 use crate::gate::{AggregateKey, Claim, Look, Looked, Refusal};
 
@@ -374,7 +374,7 @@ fn decided(
     mut state: UserSnapshot,
     command: &UserCommand,
     claims: Vec<Claim>,
-) -> Result<Decided, Refusal> {
+) -> Result<Decided, Undecided> {
     let events = state.user.decide(command).map_err(refusal)?;
     events
         .iter()
@@ -398,7 +398,7 @@ impl Handler for Register {
         Needs::Fresh
     }
 
-    fn decide(&self, _loaded: &Loaded, now: Time) -> Result<Decided, Refusal> {
+    fn decide(&self, _loaded: &Loaded, now: Time) -> Result<Decided, Undecided> {
         let command = UserCommand::Register {
             id: self.id,
             email_hash: self.email_hash.clone(),
@@ -435,7 +435,7 @@ impl Handler for Change {
         Needs::State
     }
 
-    fn decide(&self, loaded: &Loaded, now: Time) -> Result<Decided, Refusal> {
+    fn decide(&self, loaded: &Loaded, now: Time) -> Result<Decided, Undecided> {
         let state: UserSnapshot = read_snapshot(loaded)?;
         let user = state.user.existing.as_ref().ok_or(Refusal::NotFound)?;
         let key = personal_key(&self.secrets, user, &state.wrapped_key);

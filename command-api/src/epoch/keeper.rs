@@ -29,9 +29,9 @@ use crate::read_back::ReadBack;
 use crate::settings::Settings;
 
 mod signs_of_life;
+mod waiting;
 
-/// The doubling of the wait for a sign of life stops here.
-const DOUBLINGS_MAX: u32 = 5;
+use waiting::no_life;
 
 /// How long the topic of epochs may take to be read to its end.
 const HISTORY_WITHIN: Duration = Duration::from_secs(30);
@@ -55,6 +55,8 @@ pub struct Keeper {
     adopted: Mutex<Option<u64>>,
     /// The epoch that was found closed or damaged here, and why.
     closed: Mutex<Option<(u64, String)>>,
+    /// The highest epoch that the gate answered to be closed: nobody decides in it any more.
+    closed_at_gate: Mutex<Option<u64>>,
     /// The highest epoch that was waited for in vain.
     silent: Mutex<Option<u64>>,
     look: Notify,
@@ -88,6 +90,7 @@ impl Keeper {
             state: watch::Sender::new(EpochState::Unready("the node is starting".to_owned())),
             adopted: Mutex::default(),
             closed: Mutex::default(),
+            closed_at_gate: Mutex::default(),
             silent: Mutex::default(),
             look: Notify::new(),
             wanted,
@@ -123,9 +126,10 @@ impl Keeper {
         self.history.clone()
     }
 
-    /// The open epoch; waits a bounded time for a recovery that is under way, but for no epoch
-    /// after the next: a retry may have been refused in between, and refusals end with their
-    /// epoch, so that what waited would make that "no" a lie (S5).
+    /// The open epoch; waits a bounded time for a recovery that is under way. Refusals end with
+    /// their epoch, so a retry of what waits may be refused elsewhere in an epoch that what waits
+    /// outlives, and that "no" would be a lie (S5): for no epoch after the next, and only for who
+    /// came when the gate had closed the one before.
     ///
     /// # Errors
     /// Why there is none.
@@ -134,6 +138,7 @@ impl Keeper {
             return Ok(Arc::clone(epoch));
         }
         let came_in = *self.adopted.lock();
+        let may_refuse = came_in.filter(|came_in| *self.closed_at_gate.lock() < Some(*came_in));
         let mut state = self.state.subscribe();
         let open = state.wait_for(|state| matches!(state, EpochState::Open(_)));
         let waited = tokio::time::timeout(self.settings.recovery_wait, open).await;
@@ -141,7 +146,9 @@ impl Keeper {
             && let EpochState::Open(epoch) = &*state
         {
             let history = self.history.borrow();
-            if came_in.is_some_and(|came_in| !history.is_next(came_in, epoch.number())) {
+            if may_refuse.is_some_and(|came_in| came_in != epoch.number())
+                || came_in.is_some_and(|came_in| !history.is_next(came_in, epoch.number()))
+            {
                 return Err("the request waited for longer than an epoch; send it again".to_owned());
             }
             return Ok(Arc::clone(epoch));
@@ -170,8 +177,19 @@ impl Keeper {
         }
     }
 
-    /// A gate call found this epoch closed or its data damaged.
+    /// A gate call found this epoch closed: nobody decides in it any more.
     pub fn report_closed(&self, epoch: u64, why: &str) {
+        self.is_closed_at_gate(epoch);
+        self.report_damaged(epoch, why);
+    }
+
+    fn is_closed_at_gate(&self, epoch: u64) {
+        let mut closed = self.closed_at_gate.lock();
+        *closed = closed.max(Some(epoch));
+    }
+
+    /// This epoch must not go on, though others may not know that yet.
+    pub fn report_damaged(&self, epoch: u64, why: &str) {
         {
             let mut closed = self.closed.lock();
             if closed.as_ref().is_some_and(|(known, _)| *known >= epoch) {
@@ -246,8 +264,11 @@ impl Keeper {
     /// The pointer's epoch if it is open and no higher one has begun; otherwise why a recovery is
     /// due.
     async fn usable_pointer(&self) -> Result<Result<Current, String>, RecoveryError> {
-        let Some(current) = self.gate.current().await? else {
-            return Ok(Err("the gate is empty".to_owned()));
+        let current = match self.gate.current().await {
+            Ok(Some(current)) => current,
+            Ok(None) => return Ok(Err("the gate is empty".to_owned())),
+            Err(GateError::Damaged(why)) => return Ok(Err(why)),
+            Err(error) => return Err(error.into()),
         };
         let closed = self.closed.lock().clone();
         if let Some((epoch, why)) = closed
@@ -273,44 +294,6 @@ impl Keeper {
         }
         self.check_fences(&current).await?;
         Ok(Ok(current))
-    }
-
-    /// Another node has begun this epoch, or claimed it: waits here as long as it shows life, for
-    /// it or whatever open epoch from `at_least` on.
-    async fn wait_for_epoch(
-        &self,
-        epoch: u64,
-        at_least: u64,
-    ) -> Result<Result<Current, String>, RecoveryError> {
-        let fruitless = self.history.borrow().fruitless.saturating_sub(1);
-        let wait = self.settings.sign_of_life_wait * 2u32.pow(fruitless.min(DOUBLINGS_MAX));
-        let mut signs = self.history.borrow().signs;
-        let mut deadline = Instant::now() + wait;
-        let mut ask_at = Instant::now();
-        while Instant::now() < deadline {
-            self.say(EpochState::Waiting { epoch });
-            if let Some(current) = self.gate.current().await?
-                && current.epoch >= at_least
-                && self.gate.load(&current, &[]).await.is_ok()
-            {
-                self.check_fences(&current).await?;
-                return Ok(Ok(current));
-            }
-            if Instant::now() >= ask_at {
-                self.append(EpochEntry::SignOfLifeAsked {
-                    epoch,
-                    node: self.node,
-                })
-                .await?;
-                ask_at = Instant::now() + wait / 3;
-            }
-            let heard = self.history.borrow().signs;
-            if heard != signs {
-                (signs, deadline) = (heard, Instant::now() + wait);
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        Ok(Err(no_life(epoch)))
     }
 
     /// The epoch's fences must stand where its pointer says: otherwise a topic was replaced.
@@ -366,6 +349,7 @@ impl Keeper {
             history: self.history.clone(),
             silent: *self.silent.lock(),
             prepared,
+            deleted: &|below| self.is_closed_at_gate(below),
         };
         let current = recovery.run(&tell).await?;
         let duration_ms = started.elapsed().as_millis() as u64;
@@ -407,10 +391,6 @@ impl Keeper {
         append_until_known(&*self.log, entry).await?;
         Ok(())
     }
-}
-
-fn no_life(epoch: u64) -> String {
-    format!("epoch {epoch} began elsewhere and shows no life")
 }
 
 /// Looks for an epoch, keeps it, and looks again when it is closed or overtaken.

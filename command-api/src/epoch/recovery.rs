@@ -52,7 +52,6 @@ pub enum RecoveryError {
 }
 
 /// What a recovery needs.
-#[derive(Debug)]
 pub(crate) struct Recovery<'a> {
     pub(crate) gate: &'a dyn Gate,
     pub(crate) log: &'a Arc<dyn EventLog>,
@@ -65,6 +64,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) silent: Option<u64>,
     /// What was folded before anybody had to wait for it.
     pub(crate) prepared: Option<Fold>,
+    /// Hears that the gate has nothing any more of epochs up to this one.
+    pub(crate) deleted: &'a (dyn Fn(u64) + Send + Sync),
 }
 
 /// Hears how far a recovery is.
@@ -86,6 +87,9 @@ impl Recovery<'_> {
         failpoint::reached!("recovery.folded");
         // 3. Delete lower epochs' data and rebuild under this epoch's prefix.
         let mut rebuild = self.gate.begin_rebuild(epoch).await?;
+        if let Some(before) = epoch.checked_sub(1) {
+            (self.deleted)(before);
+        }
         failpoint::reached!("recovery.marked");
         watch.lap("delete");
         let written = write(rebuild.as_mut(), pieces, progress, tell).await?;

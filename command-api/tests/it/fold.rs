@@ -365,6 +365,26 @@ fn a_record_behind_the_end_of_an_order_stops_the_fold() {
     );
 }
 
+/// S3: a node whose clock is two days behind has taken a key; another node's record is newest.
+#[test]
+fn a_key_of_a_clock_that_is_behind_is_not_forgotten_too_soon() {
+    let mut log = Log::of(&[]);
+    // Every partition has records of right clocks.
+    for key in 100..200 {
+        log.take(&Step::Place(1, key));
+    }
+    log.hour -= 48;
+    log.take(&Step::Place(1, 9));
+    log.hour += 49;
+    log.take(&Step::Place(1, 10));
+    let mut fold = Fold::new(RETENTION);
+    log.fold_on(&mut fold, |_, end| end);
+    fold.sweep();
+    let pieces = pieces(fold);
+    let knows = pieces.iter().any(|piece| piece.contains("key-9"));
+    assert!(knows, "{pieces:#?}");
+}
+
 #[test]
 fn a_large_snapshot_is_read_by_any_number_of_threads() {
     let directory = tempfile::tempdir().unwrap();

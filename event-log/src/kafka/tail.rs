@@ -188,9 +188,11 @@ impl Follower {
                 Some(Position { partition, .. }),
             ) => {
                 let name = self.cluster.settings().topic_name(partition.topic);
-                Err(LogError::Misconfigured(format!(
-                    "Topic {name} cannot be read any more ({code}); see whether it was deleted or \
-                     access to it was taken away."
+                // Brokers that have just started answer like this, too. Whether the topic is really
+                // another one is found out by its id (`watch`); here another tail is tried.
+                Err(LogError::Unavailable(format!(
+                    "topic {name} cannot be read ({code}); see whether it was deleted or access to \
+                     it was taken away"
                 )))
             }
             (AutoOffsetReset | OffsetOutOfRange | LogTruncation | Fatal, _) => {

@@ -113,6 +113,8 @@ pub struct Place {
     pub fence: HighestFence,
     /// The last record before it.
     pub last: Option<(u64, RecordId)>,
+    /// The newest time of the records before it, in microseconds.
+    pub newest: i64,
 }
 
 /// A fold of the valid log up to some place in each partition.
@@ -234,7 +236,10 @@ impl Fold {
         let recalled = Recalled::decode(envelope, body)
             .map_err(|source| FoldError::Unreadable { position, source })?;
         self.newest = self.newest.max(recalled.time);
-        self.apply(position, envelope, &compact, &recalled)?;
+        let place = self.places.entry(position.partition).or_default();
+        place.newest = place.newest.max(recalled.time.microseconds());
+        let at = place.newest;
+        self.apply((position, at), envelope, &compact, &recalled)?;
         if let Some(key) = recalled.key {
             let folded = FoldedKey {
                 fingerprint: key.fingerprint.as_str().into(),
@@ -243,7 +248,7 @@ impl Fold {
                 partition: position.partition,
                 offset: position.offset,
                 epoch: envelope.epoch,
-                time: recalled.time.microseconds(),
+                time: at,
             };
             self.keys.insert(key.key.as_str().into(), folded);
         }
@@ -252,7 +257,7 @@ impl Fold {
 
     fn apply(
         &mut self,
-        position: Position,
+        (position, at): (Position, i64),
         envelope: &Envelope,
         compact: &Compact,
         recalled: &Recalled,
@@ -281,7 +286,7 @@ impl Fold {
                 let recorded = Recorded {
                     epoch: envelope.epoch,
                     partition: position.partition.number,
-                    time: recalled.time,
+                    time: at,
                 };
                 let order = self.orders.entry(compact.clone()).or_default();
                 if order.is_over() {
@@ -338,7 +343,9 @@ impl Fold {
 
     /// Says when it is folded. The retention is counted from the newest record's time, and one
     /// record of a node whose clock is a month ahead would let every key be forgotten: so it is
-    /// never counted from later than this. Two clocks have to be wrong to forget too soon.
+    /// never counted from later than this. Nor is a record taken for older than those before it in
+    /// its partition, which a node wrote whose clock is a month behind. Two clocks have to be wrong
+    /// to forget too soon.
     pub fn is_folded_at(&mut self, now: Time) {
         self.today = now;
     }

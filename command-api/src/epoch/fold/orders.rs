@@ -12,7 +12,6 @@
 use std::collections::HashMap;
 
 use domain::order::{Order, OrderEvent};
-use domain::time::Time;
 use serde::{Deserialize, Serialize};
 
 use super::compact::Compact;
@@ -67,7 +66,8 @@ pub(crate) struct StoredOrder {
 pub(crate) struct Recorded {
     pub(crate) epoch: u64,
     pub(crate) partition: u16,
-    pub(crate) time: Time,
+    /// In microseconds.
+    pub(crate) time: i64,
 }
 
 impl FoldedOrder {
@@ -86,7 +86,7 @@ impl FoldedOrder {
         events: &[OrderEvent],
     ) -> Result<(), serde_json::Error> {
         self.epoch = recorded.epoch;
-        self.latest = self.latest.max(recorded.time.microseconds());
+        self.latest = self.latest.max(recorded.time);
         self.partition = recorded.partition;
         if let State::Written(snapshot) = &self.state {
             self.state = State::Known(Box::new(serde_json::from_str(snapshot)?));

@@ -18,8 +18,9 @@ use super::{Fold, FoldError, Place, Stock, Versioned, microseconds, text_of};
 /// A part of a fold. Aggregates are the JSON of the domain's, as in the gate.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Part {
-    /// How far a partition was folded: next offset, highest fence, last record.
-    Place(Partition, u64, u64, Option<(u64, record::RecordId)>),
+    /// How far a partition was folded: next offset, highest fence, last record, newest time in
+    /// microseconds.
+    Place(Partition, u64, u64, Option<(u64, record::RecordId)>, i64),
     /// The newest time, in microseconds.
     Newest(i64),
     User(Arc<str>, u64, String),
@@ -32,8 +33,10 @@ pub(crate) enum Part {
 /// Every part of a fold. It is swept before ([`Fold::sweep`]).
 pub(crate) fn parts(fold: &Fold) -> impl Iterator<Item = Part> {
     let places = fold.places.iter().map(|(partition, place)| {
-        let Place { next, fence, last } = place;
-        Part::Place(*partition, *next, fence.0, *last)
+        let Place {
+            next, fence, last, ..
+        } = place;
+        Part::Place(*partition, *next, fence.0, *last, place.newest)
     });
     let newest = std::iter::once(Part::Newest(fold.newest.microseconds()));
     let users = fold
@@ -78,9 +81,14 @@ impl Fold {
     /// When an aggregate cannot be read.
     pub(crate) fn restore(&mut self, part: Part) -> Result<(), FoldError> {
         match part {
-            Part::Place(partition, next, fence, last) => {
-                let fence = HighestFence(fence);
-                self.places.insert(partition, Place { next, fence, last });
+            Part::Place(partition, next, fence, last, newest) => {
+                let place = Place {
+                    next,
+                    fence: HighestFence(fence),
+                    last,
+                    newest,
+                };
+                self.places.insert(partition, place);
             }
             Part::Newest(newest) => self.newest = Time::from_microseconds(newest),
             Part::User(id, version, text) => {

@@ -360,7 +360,12 @@ async fn in_parts<T, F: Future<Output = Result<Reply<T>, GateError>>>(
                 whole.generation = reply.generation;
             }
             (Err(error), None) => return Err(error),
-            (Err(GateError::NotRun(why) | GateError::Closed(why)), Some(_)) => {
+            (
+                Err(
+                    GateError::NotRun(why) | GateError::Closed(why) | GateError::Misconfigured(why),
+                ),
+                Some(_),
+            ) => {
                 return Err(GateError::Unanswered(format!(
                     "only a part of the call ran: {why}"
                 )));

@@ -2,6 +2,7 @@
 
 mod closed;
 mod connecting;
+mod damage;
 mod server;
 
 use std::sync::Arc;
