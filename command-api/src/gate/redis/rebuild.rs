@@ -58,21 +58,24 @@ pub(super) async fn begin(shared: Arc<Shared>, epoch: u64) -> Result<RedisRebuil
 
 /// A late rebuild would only be refused when it is published, after it took the room of one.
 async fn check_not_behind(shared: &Shared, epoch: u64) -> Result<(), GateError> {
-    let mut pointer = cmd("HGET");
-    pointer
-        .arg(shared.namespace.pointer())
-        .arg(keys::POINTER_EPOCH);
-    let current = match shared.commands.call(&pointer).await {
-        Ok(Value::BulkString(digits)) => String::from_utf8_lossy(&digits).parse::<u64>().ok(),
-        // What cannot be read names no epoch; publishing mends it.
-        Ok(_) | Err(GateError::Damaged(_)) => None,
-        Err(error) => return Err(error),
-    };
-    match current {
+    match current_number(shared).await? {
         Some(current) if current >= epoch => {
             Err(GateError::Closed(format!("epoch {current} is current")))
         }
         _ => Ok(()),
+    }
+}
+
+/// The pointer's epoch. What cannot be read names none; publishing mends it.
+async fn current_number(shared: &Shared) -> Result<Option<u64>, GateError> {
+    let mut pointer = cmd("HGET");
+    pointer
+        .arg(shared.namespace.pointer())
+        .arg(keys::POINTER_EPOCH);
+    match shared.commands.call(&pointer).await {
+        Ok(Value::BulkString(digits)) => Ok(String::from_utf8_lossy(&digits).parse().ok()),
+        Ok(_) | Err(GateError::Damaged(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -146,6 +149,37 @@ pub(super) struct RedisRebuild {
 }
 
 impl RedisRebuild {
+    /// Sends pieces, as long as no other recovery has deleted this one's marker: all that it wrote
+    /// from then on would stand beside the other's data and take its room.
+    fn send(&mut self, pipelines: Vec<Pipeline>) {
+        let (shared, epoch) = (Arc::clone(&self.shared), self.epoch);
+        self.under_way.spawn(async move {
+            let marker = shared.namespace.key(epoch, keys::MARKER);
+            let exists = shared.commands.call(cmd("EXISTS").arg(marker)).await?;
+            if exists != Value::Int(1) {
+                let why = format!("the marker of epoch {epoch} is gone: another one was begun");
+                return Err(GateError::Closed(why));
+            }
+            for pipeline in pipelines.iter().filter(|pipeline| !pipeline.is_empty()) {
+                shared.commands.call_all(pipeline).await?;
+            }
+            Ok(())
+        });
+    }
+
+    /// Takes back what was written, for this epoch is never tried again. What cannot be taken back
+    /// is deleted by the next recovery.
+    async fn take_back(&mut self) {
+        self.under_way.shutdown().await;
+        let mut unlink = cmd("UNLINK");
+        for name in keys::OF_EPOCH {
+            unlink.arg(self.shared.namespace.key(self.epoch, name));
+        }
+        if let Err(error) = self.shared.commands.call(&unlink).await {
+            tracing::warn!(epoch = self.epoch, %error, "a part of a rebuild is left behind");
+        }
+    }
+
     /// Waits for replies until no more than so many calls are on their way.
     async fn under_way_at_most(&mut self, calls: usize) -> Result<(), GateError> {
         while self.under_way.len() > calls
@@ -179,15 +213,12 @@ impl Rebuild for RedisRebuild {
                 last.add_command(hset(key.clone(), chunk));
             }
         }
-        self.under_way_at_most(CALLS_UNDER_WAY_MAX - 1).await?;
-        let shared = Arc::clone(&self.shared);
-        self.under_way.spawn(async move {
-            for pipeline in pipelines.iter().filter(|pipeline| !pipeline.is_empty()) {
-                shared.commands.call_all(pipeline).await?;
-            }
-            Ok(())
-        });
-        Ok(())
+        let written = self.under_way_at_most(CALLS_UNDER_WAY_MAX - 1).await;
+        match written {
+            Ok(()) => self.send(pipelines),
+            Err(_) => self.take_back().await,
+        }
+        written
     }
 
     /// The compare-and-set of the pointer is a script of the epoch itself, loaded as the others
@@ -197,7 +228,10 @@ impl Rebuild for RedisRebuild {
         mut self: Box<Self>,
         fences: BTreeMap<Partition, u64>,
     ) -> Result<Current, GateError> {
-        self.under_way_at_most(0).await?;
+        if let Err(error) = self.under_way_at_most(0).await {
+            self.take_back().await;
+            return Err(error);
+        }
         let epoch = scripts::Epoch {
             namespace: &self.shared.namespace,
             number: self.epoch,
@@ -218,7 +252,18 @@ impl Rebuild for RedisRebuild {
             .arg(0)
             .arg(json(&digests)?)
             .arg(json(&offsets)?);
-        self.shared.commands.call(&call).await?;
+        match self.shared.commands.call(&call).await {
+            Ok(_) => {}
+            // Only a refusal says that nobody is in it; without an answer it may be open. So it may
+            // where a call that ran twice is refused because of itself.
+            Err(error @ GateError::Closed(_)) => {
+                if current_number(&self.shared).await? != Some(self.epoch) {
+                    self.take_back().await;
+                }
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
         Ok(Current {
             epoch: self.epoch,
             scripts: digests,
