@@ -3,7 +3,7 @@
 //!
 //! In: the rules of the protocol ([`rules`]) and small scenarios ([`scenario`]). Out: for each
 //! scenario, that the promises hold in every state within its bounds; for each mutant, the shortest
-//! history that breaks one. The model is written from the protocol's description and shares no code
+//! history that breaks one. The model is written from PROTOCOL.md and shares no code
 //! with the program, so that a rule that was misread here or there shows as a difference.
 //!
 //! # What is modelled

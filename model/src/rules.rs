@@ -194,7 +194,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("R66", Rule::RepliesBeforePublish, "lost-replies", "every reply is in before publish"),
     row("R67", Rule::NewClaimAfterPublish, "lost-replies", "after publish was attempted, another try needs a new claim"),
     row("R68", Rule::PublishesOnlyIfLower, "lost-replies", "publish only if the current epoch is lower").not_shown("costs time only: what the lower epoch decides is void, and a node that sees the higher fence recovers"),
-    row("R69", Rule::PublishClosesLower, "strict", "(proposed: not in the protocol) publish also deletes lower epochs"),
+    row("R69", Rule::PublishClosesLower, "strict", "publish ends the epoch that is current"),
     row("R70", Rule::LooksBeforeClaim, "interface", "a node looks at earlier claims before it claims").not_shown("saves a useless claim: the look at the read-back sees the same claims"),
     row("R71", Rule::LooksAtClaimReadBack, "interface", "and again when it reads its own back"),
     row("R72", Rule::StartIsFixedBeforeDecide, "late-start", "where a tail starts is fixed before decide"),

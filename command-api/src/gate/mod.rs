@@ -4,7 +4,7 @@
 //! many nodes, [`memory`] for one. A decision is one atomic step; what it wrote lives only as
 //! long as its epoch, for the log can always rebuild it (see [`crate::epoch`]).
 //!
-//! What must stay true (protocol.md, "The parts" and step 2):
+//! What must stay true (PROTOCOL.md, "The parts" and step 2):
 //! - a refused command writes nothing but its refusal; an accepted one writes everything;
 //! - what lowers availability is applied when it is decided, what raises it when it is settled;
 //! - nothing is ever released because of a time-out;

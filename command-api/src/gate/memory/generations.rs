@@ -2,7 +2,7 @@
 //!
 //! A storm of refusals must not fill the gate, so they stand in generations of a stated number of
 //! entries. Two are kept: a command is decided only if it began in one of them, and whatever
-//! could contradict it was written since it began (protocol.md, "Keys").
+//! could contradict it was written since it began (PROTOCOL.md, "Keys").
 
 use std::collections::HashMap;
 

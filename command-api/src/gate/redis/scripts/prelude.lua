@@ -11,7 +11,7 @@
 --   CHECKS_STOCK            true, but in tests of the tests
 -- Keys are not passed as KEYS: a script of one epoch can then never touch another one's data.
 
--- Why this is not the same uninterrupted master with the epoch's data, or nil (protocol.md, "The
+-- Why this is not the same uninterrupted master with the epoch's data, or nil (PROTOCOL.md, "The
 -- continuity check"). Asked at the start of every script, once for all that the call carries.
 local function why_closed()
   local replication = redis.call('INFO', 'replication')
