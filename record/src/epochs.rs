@@ -62,7 +62,7 @@ pub enum EpochEntry {
         epoch: u64,
         /// Who answers.
         node: Uuid,
-        /// Records folded so far, while it is being rebuilt.
+        /// Records folded and pieces written so far, while it is being rebuilt.
         rebuilt: Option<u64>,
     },
 }

@@ -43,6 +43,8 @@ pub struct History {
     pub fruitless: u32,
     /// Counts everything that shows life (a claim, an opening, a sign of life).
     pub signs: u64,
+    /// The last sign of life that a rebuilding node gave: who, and how far it was.
+    pub rebuilding: Option<(Uuid, u64)>,
     /// The last question whether an epoch lives: who asked, and for which.
     pub asked: Option<(u64, Uuid)>,
     /// Counts the questions.
@@ -133,6 +135,7 @@ impl History {
                 base,
                 node,
             }) => {
+                self.rebuilding = None;
                 self.signs += 1;
                 self.fruitless += 1;
                 // A claim may stand twice after an append with an unknown outcome; the first counts.
@@ -149,6 +152,7 @@ impl History {
                 }
             }
             Ok(EpochEntry::Opened { epoch, fences }) => {
+                self.rebuilding = None;
                 self.signs += 1;
                 self.fruitless = 0;
                 self.opened_at = Some(offset);
@@ -164,7 +168,10 @@ impl History {
                 self.asked = Some((epoch, node));
                 self.questions += 1;
             }
-            Ok(EpochEntry::SignOfLife { .. }) => self.signs += 1,
+            Ok(EpochEntry::SignOfLife { node, rebuilt, .. }) => {
+                self.rebuilding = rebuilt.map(|rebuilt| (node, rebuilt));
+                self.signs += 1;
+            }
         }
     }
 }

@@ -62,7 +62,12 @@ async fn t03_lines_of_one_sku_are_judged_by_their_sum() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t04_orders_that_name_the_same_skus_in_any_order_do_not_block_each_other() {
-    let system = System::embedded().await;
+    for system in [System::embedded().await, System::distributed().await] {
+        orders_in_any_order_do_not_block_each_other(&system).await;
+    }
+}
+
+async fn orders_in_any_order_do_not_block_each_other(system: &System) {
     let (admin, kim) = (system.admin().await, system.customer().await);
     admin.stock("LAMP", 100).await;
     admin.stock("BULB", 100).await;

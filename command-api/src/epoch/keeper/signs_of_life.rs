@@ -30,7 +30,7 @@ pub(super) async fn answer(keeper: Weak<Keeper>) {
         answered = questions;
         let rebuilt = match &*keeper.state.borrow() {
             EpochState::Open(open) if open.number() >= epoch => None,
-            EpochState::Recovering { progress, .. } => Some(progress.folded),
+            EpochState::Recovering { progress, .. } => Some(progress.folded + progress.written),
             _ => continue,
         };
         let node = keeper.node;

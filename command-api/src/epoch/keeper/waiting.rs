@@ -1,13 +1,21 @@
 //! Waiting for an epoch that another node has begun.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use record::epochs::EpochEntry;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{Keeper, LOOK_AGAIN};
 use crate::epoch::EpochState;
+use crate::epoch::history::History;
 use crate::epoch::recovery::RecoveryError;
 use crate::gate::{Current, GateError};
 
+/// How long a recovery may stand at one figure and be waited for all the same: longer than a log may
+/// show nothing and Redis may free what was dropped.
+const STANDS_STILL_AT_MOST: Duration = Duration::from_secs(240);
 /// The doubling of the wait for a sign of life stops here.
 const DOUBLINGS_MAX: u32 = 5;
 
@@ -29,7 +37,7 @@ impl Keeper {
     ) -> Result<Result<Current, String>, RecoveryError> {
         let fruitless = self.history.borrow().fruitless.saturating_sub(1);
         let wait = self.settings.sign_of_life_wait * 2u32.pow(fruitless.min(DOUBLINGS_MAX));
-        let mut signs = self.history.borrow().signs;
+        let mut signs = Signs::after(&self.history.borrow(), Instant::now());
         let mut deadline = Instant::now() + wait;
         let mut ask_at = Instant::now();
         while Instant::now() < deadline {
@@ -52,9 +60,9 @@ impl Keeper {
                 .await?;
                 ask_at = Instant::now() + wait / 3;
             }
-            let heard = self.history.borrow().signs;
-            if heard != signs {
-                (signs, deadline) = (heard, Instant::now() + wait);
+            let now = Instant::now();
+            if signs.show_life(&self.history.borrow(), now) {
+                deadline = now + wait;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -62,7 +70,71 @@ impl Keeper {
     }
 }
 
+/// What was heard while waiting.
+struct Signs {
+    heard: u64,
+    /// How far each rebuilding node was.
+    rebuilt: BTreeMap<Uuid, u64>,
+    /// When something was heard that had changed.
+    moved_at: Instant,
+}
+
+impl Signs {
+    fn after(history: &History, now: Instant) -> Self {
+        Self {
+            heard: history.signs,
+            rebuilt: BTreeMap::new(),
+            moved_at: now,
+        }
+    }
+
+    /// Whether there is a new sign of life. That a recovery still runs is none for ever: it may
+    /// hang, and its node answer all the same.
+    fn show_life(&mut self, history: &History, now: Instant) -> bool {
+        if self.heard == history.signs {
+            return false;
+        }
+        self.heard = history.signs;
+        let has_moved = match history.rebuilding {
+            Some((node, rebuilt)) => self.rebuilt.insert(node, rebuilt) != Some(rebuilt),
+            None => true,
+        };
+        if has_moved {
+            self.moved_at = now;
+        }
+        now - self.moved_at < STANDS_STILL_AT_MOST
+    }
+}
+
 /// Why an epoch that was waited for is taken over.
 pub(super) fn no_life(epoch: u64) -> String {
     format!("epoch {epoch} began elsewhere and shows no life")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recovery_that_hangs_shows_life_for_a_bounded_time() {
+        let began = Instant::now();
+        let mut history = History::default();
+        let mut signs = Signs::after(&history, began);
+        let mut hears = |rebuilding, seconds| {
+            history.rebuilding = rebuilding;
+            history.signs += 1;
+            signs.show_life(&history, began + Duration::from_secs(seconds))
+        };
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert!(hears(Some((one, 7)), 10));
+        assert!(hears(Some((one, 7)), 200));
+        assert!(!hears(Some((one, 7)), 260));
+        assert!(hears(Some((one, 8)), 270), "it goes on");
+        assert!(hears(Some((two, 0)), 280));
+        assert!(
+            !hears(Some((one, 8)), 530),
+            "what others say does not count twice"
+        );
+        assert!(hears(None, 540), "an epoch that is open lives");
+    }
 }
