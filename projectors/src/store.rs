@@ -141,7 +141,16 @@ impl ReadModels {
         let rows: Vec<CheckpointRow> = partitions.iter().map(|p| CheckpointRow(*p)).collect();
         script.write(&rows);
         for statement in script.into_statements() {
-            self.database.execute(AssertSqlSafe(statement)).await?;
+            let mut tries = Tries::default();
+            while let Err(error) = self
+                .database
+                .execute(AssertSqlSafe(statement.as_str()))
+                .await
+            {
+                if !tries.again(&error) {
+                    return Err(error.into());
+                }
+            }
         }
         let (stored, fold) = self
             .source()
@@ -255,15 +264,10 @@ impl ReadModels {
     ) -> Result<(), StoreError> {
         let _not_frozen = self.frozen.read().await;
         let statements = changes.statements(self.dialect(), self.suffix);
-        let mut attempt = 1;
+        let mut tries = Tries::default();
         loop {
             match self.transaction(advance, &statements).await {
-                Err(StoreError::Database(error))
-                    if error.is_conflict() && attempt < ATTEMPTS_MAX =>
-                {
-                    tracing::debug!(partition = %advance.partition, attempt, "others were in the way");
-                    attempt += 1;
-                }
+                Err(StoreError::Database(error)) if tries.again(&error) => {}
                 other => return other,
             }
         }
@@ -320,6 +324,22 @@ impl ReadModels {
             from.next_offset,
             build.simple()
         )
+    }
+}
+
+/// Counts the tries of what is all or nothing, and what others may be in the way of.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(usize);
+
+impl Tries {
+    /// Whether to try once more after this.
+    pub(crate) fn again(&mut self, error: &DatabaseError) -> bool {
+        self.0 += 1;
+        let again = error.is_conflict() && self.0 < ATTEMPTS_MAX;
+        if again {
+            tracing::debug!(attempt = self.0, ?error, "others were in the way");
+        }
+        again
     }
 }
 

@@ -6,7 +6,7 @@ use migrations::{Database, DatabaseError};
 use sqlx::{Connection, Executor, MySqlConnection};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::store::ReadModels;
+use crate::store::{ReadModels, Tries};
 
 /// A replay's right to be the only one.
 pub(super) enum Lock {
@@ -40,7 +40,19 @@ impl Lock {
 
     /// Holds the checkpoints, so that no projector of another process can finish a transaction.
     pub(super) async fn freeze_elsewhere(&mut self) -> Result<(), DatabaseError> {
+        // Projectors that begin anew lock more than one row too, in another order.
+        let mut tries = Tries::default();
+        while let Err(error) = self.try_to_freeze().await {
+            if !tries.again(&error) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_to_freeze(&mut self) -> Result<(), DatabaseError> {
         if let Self::MySql(connection) = self {
+            // It ends the transaction of an earlier try, too.
             connection.execute("START TRANSACTION").await?;
             connection
                 .execute("SELECT next_offset FROM checkpoints FOR UPDATE")

@@ -4,7 +4,7 @@
 use migrations::{Database, DatabaseError, Value};
 use sqlx::AssertSqlSafe;
 
-use crate::store::{REBUILD, ReadModels};
+use crate::store::{REBUILD, ReadModels, Tries};
 
 /// Every table that belongs to the rows: they change places together.
 const TABLES: [&str; 8] = [
@@ -77,7 +77,16 @@ pub(super) async fn swap(live: &ReadModels) -> Result<(), DatabaseError> {
                 })
                 .collect();
             let sql = format!("RENAME TABLE {}", renames.join(", "));
-            live.database.execute_at_length(AssertSqlSafe(sql)).await?;
+            let mut tries = Tries::default();
+            while let Err(error) = live
+                .database
+                .execute_at_length(AssertSqlSafe(sql.as_str()))
+                .await
+            {
+                if !tries.again(&error) {
+                    return Err(error);
+                }
+            }
         }
         Database::Sqlite(pool) => {
             let indexes = sqlite_definitions(live, "index").await?;

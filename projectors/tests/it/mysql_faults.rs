@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use migrations::Database;
-use projectors::{Projector, ReadModels};
+use projectors::{Projector, ReadModels, replay};
 use sqlx::Executor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -47,6 +47,11 @@ async fn kill_connections(place: &Place) {
     admin.close().await;
 }
 
+/// Makes a transaction so large that it is nobody's victim.
+const MANY_USERS: &str = "INSERT INTO users WITH RECURSIVE n AS \
+     (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
+     SELECT UNHEX(LEFT(SHA2(i, 256), 32)), REPEAT('0', 64), UNHEX(LEFT(SHA2(i, 256), 32)), '', '', '', 0, 1 FROM n";
+
 /// A deadlock whose victim is the projector (the other transaction has changed more rows).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadlock_is_undone_as_a_whole_and_tried_again() {
@@ -61,10 +66,7 @@ async fn a_deadlock_is_undone_as_a_whole_and_tried_again() {
         panic!("this is MySQL")
     };
     let mut other = pool.begin().await.unwrap();
-    let many = "INSERT INTO users WITH RECURSIVE n AS \
-         (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
-         SELECT UNHEX(LEFT(SHA2(i, 256), 32)), REPEAT('0', 64), UNHEX(LEFT(SHA2(i, 256), 32)), '', '', '', 0, 1 FROM n";
-    other.execute(many).await.unwrap();
+    other.execute(MANY_USERS).await.unwrap();
     other
         .execute("SELECT * FROM inventory WHERE sku = 'A' FOR UPDATE")
         .await
@@ -81,6 +83,38 @@ async fn a_deadlock_is_undone_as_a_whole_and_tried_again() {
     projecting.await.unwrap().unwrap();
     let item = place.queries().item(&sku("A")).await.unwrap().unwrap();
     assert_eq!(item.held, 3);
+    place.drop_database().await;
+}
+
+/// What freezes the checkpoints locks all of them, and so may be a deadlock's victim.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_goes_on_when_its_freeze_was_a_deadlocks_victim() {
+    let place = Place::mysql().await;
+    let (log, _folder) = sqlite_log();
+    let mut shop = Shop::open(log.clone()).await;
+    shop.put("A", "Lamp", None).await;
+    drain(&log, &place).await;
+
+    let Database::MySql(pool) = place.database() else {
+        panic!("this is MySQL")
+    };
+    let mut other = pool.begin().await.unwrap();
+    other.execute(MANY_USERS).await.unwrap();
+    other
+        .execute("SELECT * FROM checkpoints WHERE topic = 'users' FOR UPDATE")
+        .await
+        .unwrap();
+    let read_models = place.read_models();
+    let replaying = tokio::spawn(async move { replay(log, &read_models, |_| {}).await });
+    until_somebody_waits(&place).await;
+    // The freeze has the checkpoints of all other topics.
+    other
+        .execute("UPDATE checkpoints SET highest_fence = highest_fence")
+        .await
+        .unwrap();
+    other.rollback().await.unwrap();
+    let replayed = replaying.await.unwrap().unwrap();
+    assert!(replayed.differences.is_empty(), "{replayed:?}");
     place.drop_database().await;
 }
 
