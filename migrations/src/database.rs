@@ -16,7 +16,9 @@ use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Encode, Executor, MySqlPool, Row as _, SqlSafeStr, SqlStr, SqlitePool, Type};
+use sqlx::{
+    Connection as _, Encode, Executor, MySqlPool, Row as _, SqlSafeStr, SqlStr, SqlitePool, Type,
+};
 
 pub use crate::database_error::DatabaseError;
 use crate::foreign::{Cell, ForeignDatabase};
@@ -124,7 +126,16 @@ impl Database {
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-65536")
             .pragma("wal_autocheckpoint", "4000");
-        let pool = lasting(1).acquire_timeout(QUEUE_AT_MOST);
+        let pool = lasting(1)
+            .acquire_timeout(QUEUE_AT_MOST)
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    // SQLite undoes a transaction by itself when the disk is full. Then sqlx fails
+                    // to, and believes for ever that the connection is still in it.
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            });
         Self::Sqlite(pool.connect_lazy_with(options))
     }
 

@@ -321,6 +321,28 @@ async fn a_store_restored_from_an_older_backup_catches_up(place: &Place) {
     assert!(place.queries().user(user).await.unwrap().is_some());
 }
 
+/// As SQLite does when its disk is full: a transaction that nobody has asked to be undone.
+#[tokio::test]
+async fn a_transaction_that_sqlite_undid_by_itself_is_in_nobodys_way() {
+    let place = Place::sqlite().await;
+    let (log, _folder) = sqlite_log();
+    let mut shop = Shop::open(log.clone()).await;
+    shop.put("A", "Lamp", None).await;
+    let mut projector = projector(&log, place.read_models()).await;
+    projector.run_until_caught_up().await.unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON orders \
+         BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END";
+    place.execute(full).await;
+    let (order, _) = shop.order(1, &[("A", 3)]).await;
+    for _ in 0..2 {
+        let error = projector.run_until_caught_up().await.unwrap_err();
+        assert!(format!("{error:?}").contains("disk is full"), "{error:?}");
+    }
+    place.execute("DROP TRIGGER full").await;
+    projector.run_until_caught_up().await.unwrap();
+    assert!(place.queries().order(order).await.unwrap().is_some());
+}
+
 on_both_stores!(
     what_was_placed_and_cancelled_is_in_the_rows,
     a_record_delivered_twice_counts_once,
