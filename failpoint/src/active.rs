@@ -1,6 +1,7 @@
 //! What happens at a point, where a test wants something to happen.
 
 use std::sync::Once;
+use std::time::Duration;
 
 /// Does what `FAILPOINTS` says of this point.
 pub fn pass(name: &str) {
@@ -26,7 +27,7 @@ pub fn pass(name: &str) {
     }
 }
 
-/// By how much this process' clock is wrong: what stands in the file that `FAILPOINTS` names at
+/// By how much the clock of this process' `command-api` is wrong: what stands in the file that `FAILPOINTS` names at
 /// the point `clock`.
 pub fn clock_shift_seconds() -> i64 {
     read_the_variable();
@@ -36,6 +37,15 @@ pub fn clock_shift_seconds() -> i64 {
     };
     fail::fail_point!("clock", |file| shift(file).unwrap_or(0));
     0
+}
+
+/// How often it is looked whether a snapshot is due, where `FAILPOINTS` says so at the point
+/// `snapshots`.
+pub fn snapshots_every() -> Option<Duration> {
+    read_the_variable();
+    let every = |seconds: Option<String>| seconds?.parse().ok().map(Duration::from_secs);
+    fail::fail_point!("snapshots", every);
+    None
 }
 
 /// To the thread itself, so that not one more instruction of it runs.

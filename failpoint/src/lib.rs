@@ -10,8 +10,12 @@
 //!
 //! `kill` ends the process as a power cut would, `stop` stops all of its instructions until
 //! somebody sends SIGCONT. With a file, it happens when the file is there, to the first who comes:
-//! it is deleted. The clock is wrong by the seconds that stand in its file. Counts and chains are
-//! those of the crate `fail`.
+//! it is deleted. Counts and chains are those of the crate `fail`.
+//!
+//! The clock is wrong by the seconds that stand in its file. It is `command-api`'s, by which
+//! records, sessions, failed log-ins and new access tokens are dated. Not shifted is what judges
+//! access tokens (`contract`) and the time in ids (UUIDv7): both ask the machine. `snapshots=return(1)` lets a node look every second whether a
+//! snapshot of its fold is due.
 //!
 //! What must stay true: without the feature `active` the marks are nothing at all, and with it no
 //! release build compiles. So nothing that is shipped has a single one of them.
@@ -19,7 +23,7 @@
 #[cfg(feature = "active")]
 mod active;
 #[cfg(feature = "active")]
-pub use active::{clock_shift_seconds, pass};
+pub use active::{clock_shift_seconds, pass, snapshots_every};
 
 #[cfg(all(feature = "active", not(debug_assertions)))]
 compile_error!("failpoints are for tests only");
@@ -38,6 +42,12 @@ macro_rules! reached {
 #[macro_export]
 macro_rules! reached {
     ($name:literal) => {};
+}
+
+/// How often it is looked whether a snapshot is due: as always.
+#[cfg(not(feature = "active"))]
+pub const fn snapshots_every() -> Option<std::time::Duration> {
+    None
 }
 
 /// By how much this process' clock is wrong: not at all.

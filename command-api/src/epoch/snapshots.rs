@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub(crate) async fn keep(keeper: Weak<Keeper>, settings: SnapshotSettings) {
     let mut stored_until = 0;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(failpoint::snapshots_every().unwrap_or(LOOK_EVERY)).await;
         let Some(keeper) = keeper.upgrade() else {
             return;
         };
