@@ -98,9 +98,22 @@ impl Ledger {
         self.told().wrong.push(what);
     }
 
+    /// How many requests sent since then came to nothing.
+    pub(crate) fn unanswered_since(&self, since: Instant) -> usize {
+        let told = self.told();
+        let unanswered = |it: &&Attempt| it.status.is_none() && it.sent >= since;
+        told.attempts.iter().filter(unanswered).count()
+    }
+
     /// Everything that was told.
     pub(crate) fn all(&self) -> Told {
         self.told().clone()
+    }
+
+    /// How many requests were sent with this key, or about this person.
+    pub(crate) fn attempts(&self, key: &str) -> usize {
+        let told = self.told();
+        told.attempts.iter().filter(|it| it.key == key).count()
     }
 
     /// How many requests sent since then were accepted.

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Client, PASSWORD, eventually, fresh_key};
 use crate::ledger::{Attempt, Ledger, Order};
-use crate::shop::Shop;
+use crate::shop::ADMIN;
 
 /// The one that everybody wants.
 pub(crate) const HOT: &str = "HOT-1";
@@ -47,10 +47,10 @@ pub(crate) struct Worker {
 }
 
 impl Load {
-    /// Stocks the shop and lets everybody begin.
-    pub(crate) async fn begin(shop: &Shop, seed: u64) -> Self {
-        let admin = shop.admin().await;
-        let customers = join_all((0..ACCOUNTS).map(|number| customer(shop, number))).await;
+    /// Stocks the shop that this visitor has come to and lets everybody begin.
+    pub(crate) async fn begin(visitor: &Client, seed: u64) -> Self {
+        let admin = visitor.log_in(ADMIN, PASSWORD).await;
+        let customers = join_all((0..ACCOUNTS).map(|number| customer(visitor, number))).await;
         let ledger = Arc::new(Ledger::default());
         let (stop, stopped) = watch::channel(false);
         let mut load = Self {
@@ -79,18 +79,32 @@ impl Load {
         }
         load.workers
             .spawn(staff.keep_shop(StdRng::from_rng(&mut draws)));
-        let visitor = worker(&shop.visitor());
+        let visitor = worker(visitor);
         load.workers.spawn(visitor.register());
         load
     }
 
     /// A customer beside the others.
     pub(crate) fn worker(&self) -> Worker {
+        self.works(self.customers[0].impatient())
+    }
+
+    /// One who does not hang up after a second.
+    pub(crate) fn patient_worker(&self) -> Worker {
+        self.works(self.customers[0].clone())
+    }
+
+    fn works(&self, client: Client) -> Worker {
         Worker {
-            client: self.customers[0].impatient(),
+            client,
             ledger: Arc::clone(&self.ledger),
             stopped: self.stop.subscribe(),
         }
+    }
+
+    /// Brings more of a SKU.
+    pub(crate) async fn supply(&self, sku: &str, units: u32) {
+        self.works(self.admin.clone()).receive(sku, units).await;
     }
 
     /// Waits until so many more commands are accepted that were begun after this moment.
@@ -120,9 +134,16 @@ impl Load {
     }
 }
 
-async fn customer(shop: &Shop, number: usize) -> Client {
+impl Load {
+    /// Lets nobody wait any longer for what nobody can answer.
+    pub(crate) async fn break_off(&mut self) {
+        self.stop.send_replace(true);
+        self.workers.shutdown().await;
+    }
+}
+
+async fn customer(visitor: &Client, number: usize) -> Client {
     let email = format!("customer-{number}@shop.example");
-    let visitor = shop.visitor();
     visitor.register(&email, PASSWORD).await.is(201);
     visitor.log_in(&email, PASSWORD).await
 }
@@ -254,8 +275,12 @@ impl Worker {
             let body = json!({"email": email, "password": PASSWORD, "name": "Kim"});
             let write = || self.client.call(Method::POST, "/v1/users").json(&body);
             // Without a key, a retry may find one's own first attempt.
-            self.until_known(&email, write, &[(201, ""), (409, "email-taken")])
+            let answer = self
+                .until_known(&email, write, &[(201, ""), (409, "email-taken")])
                 .await;
+            if answer.status == 409 && self.ledger.attempts(&email) == 1 {
+                self.ledger.wrong(format!("{email} was taken by nobody"));
+            }
             self.ledger.registered(email);
             tokio::time::sleep(Duration::from_millis(700)).await;
         }

@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use redis::Value;
+use redis::{AsyncConnectionConfig, Value};
 
 use crate::harness::servers::free_ports;
-use crate::harness::{Server, environment};
+use crate::harness::{PATIENCE, Server, environment};
 use crate::shop::Shop;
 
 /// A Redis that keeps what is set while it runs over a restart, as an operator's does.
@@ -27,7 +27,12 @@ pub(crate) async fn start() -> Server {
 pub(crate) async fn ask(server: &Server, words: &[&str]) -> String {
     let url = format!("redis://{}", server.address());
     let client = redis::Client::open(url).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    // A thousand orders at once leave it, and this program, little time.
+    let patient = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let connection = client.get_multiplexed_async_connection_with_config(&patient);
+    let mut connection = connection.await.unwrap();
     let mut command = redis::cmd(words[0]);
     for word in &words[1..] {
         command.arg(word);

@@ -1,4 +1,7 @@
 //! One row, from the opening of its shop to the last check.
+//!
+//! What must stay true: whatever a row does and however it ends, what its clients were told wrongly
+//! and what its processes panicked about is read at the very end.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -8,9 +11,10 @@ use futures::FutureExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::checks;
+use crate::checks::{self, Asked};
 use crate::ledger::Told;
 use crate::load::Load;
+use crate::recoveries::Recoveries;
 use crate::rows::Row;
 use crate::shop::Shop;
 use crate::stage::Stage;
@@ -20,6 +24,17 @@ use crate::table::{Measured, Outcome};
 const COMMANDS_AROUND: usize = 40;
 /// How long what was begun may take to be known when the fault is over.
 const KNOWN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What has to be right after a fault. The load goes on through it in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Afterwards {
+    /// Everything.
+    All,
+    /// Commands; read models stand still until somebody mends what is wrong, and say so.
+    Commands,
+    /// Nothing but what was acknowledged: commands are answered 503 until somebody mends it.
+    Log,
+}
 
 /// What a row acts on.
 pub(crate) struct Scene<'a> {
@@ -31,8 +46,11 @@ pub(crate) struct Scene<'a> {
     over: Option<Instant>,
     /// What a row itself found wrong.
     pub(crate) wrong: Vec<String>,
-    /// Set by a row after which nothing can go on, for that is what is right: it has checked.
+    pub(crate) afterwards: Afterwards,
+    /// Set by a row that has measured and checked something else than its shop.
     pub(crate) measured: Option<Measured>,
+    /// What processes said beside those of the shop, with the names of those who said it.
+    pub(crate) said_elsewhere: Vec<(String, String)>,
 }
 
 impl Scene<'_> {
@@ -47,21 +65,60 @@ impl Scene<'_> {
         self.over = Some(Instant::now());
     }
 
-    /// The load goes on for a while and ends, and everything is checked.
-    pub(crate) async fn come_right(&mut self) -> Measured {
-        self.begins();
-        let begun = self.begun.unwrap();
-        let over = self.over.unwrap_or(begun);
+    /// The shop's load ends, and everything is checked.
+    pub(crate) async fn close_shop(&mut self) -> Duration {
+        let ended = self.load.end(KNOWN_WITHIN).await;
+        self.wrong.extend(ended.err());
+        self.shop.ready().await;
+        checked(&self.load, &self.shop, &mut self.wrong).await
+    }
+
+    /// The load goes on for a while and ends, and what has to be right is checked.
+    async fn come_right(&mut self) -> Measured {
+        if self.afterwards == Afterwards::Log {
+            self.load.break_off().await;
+            let told = self.load.ledger.all();
+            self.wrong.extend(checks::logged(&self.shop, &told).await);
+            return self.figures(None, false);
+        }
+        self.load.accepts(COMMANDS_AROUND).await;
+        if self.afterwards == Afterwards::All {
+            let drained_in = self.close_shop().await;
+            return self.figures(Some(drained_in), true);
+        }
+        self.wrong.extend(self.load.end(KNOWN_WITHIN).await.err());
+        let (admin, told) = (&self.load.admin, self.load.ledger.all());
+        self.wrong.extend(checks::gate_agrees(admin, &told).await);
+        self.wrong.extend(checks::people(&self.shop, &told).await);
+        self.wrong.extend(checks::logged(&self.shop, &told).await);
+        self.figures(None, true)
+    }
+
+    /// The same of a shop elsewhere, to whose load this scene has changed.
+    pub(crate) async fn come_right_at(&mut self, elsewhere: &impl Asked) {
         self.load.accepts(COMMANDS_AROUND).await;
         self.wrong.extend(self.load.end(KNOWN_WITHIN).await.err());
-        self.shop.ready().await;
-        let ended = Instant::now();
+        let drained_in = checked(&self.load, elsewhere, &mut self.wrong).await;
+        self.measured = Some(self.figures(Some(drained_in), true));
+    }
+
+    /// What was measured. Where commands are answered no more, there is nothing to say of how long
+    /// they were not.
+    fn figures(&self, drained_in: Option<Duration>, answered: bool) -> Measured {
         let told = self.load.ledger.all();
-        let (shop, admin) = (&self.shop, &self.load.admin);
-        self.wrong.extend(checks::drained(admin, &told).await);
-        let drained_in = ended.elapsed();
-        self.wrong.extend(checks::check(shop, admin, &told).await);
-        measure(&told, begun, over, drained_in)
+        let (accepted, refused, unanswered) = told.counts();
+        let begun = self.begun.filter(|_| answered);
+        let over = self.over.filter(|_| answered);
+        let again = |over| told.accepted_after(over).unwrap_or(Duration::MAX);
+        Measured {
+            commands: told.known,
+            accepted,
+            refused,
+            unanswered,
+            silence: begun.map(|begun| told.longest_silence(begun)),
+            again_after: over.map(again),
+            drained_in,
+        }
     }
 
     /// Notes what is not as it has to be.
@@ -70,6 +127,22 @@ impl Scene<'_> {
             self.wrong.push(what.to_owned());
         }
     }
+
+    /// All that processes have said so far.
+    fn said(&self) -> Vec<(String, String)> {
+        let elsewhere = self.said_elsewhere.iter().cloned();
+        self.shop.said().into_iter().chain(elsewhere).collect()
+    }
+}
+
+/// Checks everything after a load that has ended; how long the read models took to show it.
+async fn checked(load: &Load, asked: &impl Asked, wrong: &mut Vec<String>) -> Duration {
+    let ended = Instant::now();
+    let told = load.ledger.all();
+    wrong.extend(checks::drained(&load.admin, &told).await);
+    let drained_in = ended.elapsed();
+    wrong.extend(checks::check(asked, &load.admin, &told).await);
+    drained_in
 }
 
 /// Plays a row. Whatever goes wrong in it is in its outcome.
@@ -81,31 +154,60 @@ pub(crate) async fn play(stage: &mut Stage, row: Row, seed: u64) -> Outcome {
         row: row.clone(),
         seed,
         measured: None,
+        recoveries: Recoveries::default(),
         wrong: vec![],
         logs: PathBuf::new(),
         took: Duration::ZERO,
     };
     match played.await {
-        Ok((measured, wrong)) => {
-            outcome.measured = Some(measured);
-            outcome.wrong = wrong;
-        }
+        Ok(measured) => outcome.measured = Some(measured),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or(panic.downcast_ref::<&str>().copied());
             outcome.wrong = vec![format!("it stopped: {}", text.unwrap_or("a panic"))];
         }
     }
-    if let Some(scene) = scene
-        && !outcome.holds()
-    {
-        let told = scene.load.ledger.all();
-        let logs = crate::table::keep_logs(&row, &scene.shop, &told, &outcome.wrong);
-        outcome.logs = logs.await;
+    if let Some(mut scene) = scene {
+        let (told, said) = (scene.load.ledger.all(), scene.said());
+        outcome.wrong.append(&mut scene.wrong);
+        outcome.wrong.extend(told.wrong.clone());
+        outcome.wrong.extend(panics(&said));
+        outcome.recoveries = Recoveries::of(&said);
+        if !outcome.holds() {
+            outcome.logs = kept(&row, &scene, said, &told, &outcome.wrong).await;
+        }
     }
     stage.mend().await;
     outcome.took = started.elapsed();
     outcome
+}
+
+async fn kept(
+    row: &Row,
+    scene: &Scene<'_>,
+    mut said: Vec<(String, String)>,
+    told: &Told,
+    wrong: &[String],
+) -> PathBuf {
+    let texts = [
+        ("wrong.txt", wrong.join("\n\n")),
+        ("told.txt", told.history()),
+        ("records.txt", scene.shop.tool("log").await.stdout),
+    ];
+    let texts = texts.map(|(name, text)| (name.to_owned(), text));
+    for (number, (who, _)) in (0..).zip(&mut said) {
+        *who = format!("{number}-{who}.log");
+    }
+    said.extend(texts);
+    crate::table::keep_logs(row, &said)
+}
+
+fn panics(said: &[(String, String)]) -> Vec<String> {
+    let lines = said
+        .iter()
+        .flat_map(|(who, said)| said.lines().map(move |line| (who, line)));
+    let panics = lines.filter(|(_, line)| line.contains("panicked at"));
+    panics.map(|(who, line)| format!("{who}: {line}")).collect()
 }
 
 async fn act<'a>(
@@ -113,9 +215,9 @@ async fn act<'a>(
     row: &Row,
     seed: u64,
     place: &mut Option<Scene<'a>>,
-) -> (Measured, Vec<String>) {
+) -> Measured {
     let shop = Shop::open(stage, row.failpoint).await;
-    let load = Load::begin(&shop, seed).await;
+    let load = Load::begin(&shop.visitor(), seed).await;
     let scene = place.insert(Scene {
         stage,
         shop,
@@ -124,36 +226,25 @@ async fn act<'a>(
         begun: None,
         over: None,
         wrong: vec![],
+        afterwards: Afterwards::All,
         measured: None,
+        said_elsewhere: vec![],
     });
     scene.load.accepts(COMMANDS_AROUND).await;
     (row.inject)(scene).await;
-    if scene.over.is_none() {
+    if scene.over.is_none() && scene.afterwards == Afterwards::All {
         scene.is_over();
     }
     let measured = match scene.measured.take() {
         Some(measured) => measured,
         None => scene.come_right().await,
     };
-    let mut wrong = std::mem::take(&mut scene.wrong);
-    if measured.again_after > row.answers_within {
-        let (took, bound) = (measured.again_after, row.answers_within);
-        wrong.push(format!(
-            "answered again after {took:?}; stated is {bound:?}"
-        ));
+    if let Some(took) = measured.again_after
+        && took > row.answers_within
+    {
+        let bound = row.answers_within;
+        let late = format!("answered again after {took:?}; stated is {bound:?}");
+        scene.wrong.push(late);
     }
-    (measured, wrong)
-}
-
-fn measure(told: &Told, begun: Instant, over: Instant, drained_in: Duration) -> Measured {
-    let (accepted, refused, unanswered) = told.counts();
-    Measured {
-        commands: told.known,
-        accepted,
-        refused,
-        unanswered,
-        silence: told.longest_silence(begun),
-        again_after: told.accepted_after(over).unwrap_or(Duration::MAX),
-        drained_in,
-    }
+    measured
 }

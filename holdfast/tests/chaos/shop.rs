@@ -10,12 +10,19 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::checks::Asked;
 use crate::door::Door;
 use crate::harness::process::{holdfast, run_with};
 use crate::harness::{Api, Client, Ended, Node, PASSWORD, Server, Services, eventually};
 use crate::stage::Stage;
 
-const ADMIN: &str = "admin@shop.example";
+/// Whom `command-api` makes the administrator.
+pub(crate) const ADMIN: &str = "admin@shop.example";
+
+/// A snapshot is made after so few records that most rows find one, and looked for every second.
+const SNAPSHOT_RECORDS: &str = "30";
+/// As always, and in whose way a projector was.
+const PROJECTORS_LOG: &str = "info,librdkafka=warn,sqlx=warn,projectors=debug";
 
 /// What a process of the shop is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,28 +205,39 @@ impl Shop {
         self.earlier.iter().cloned().chain(now).collect()
     }
 
-    /// A tool (`replay`, `audit`, `log`) that finds this shop, run to its end.
-    pub(crate) async fn tool(&self, name: &str) -> Ended {
-        let mut command = holdfast();
-        command.arg(name).arg("--data").arg(self.data.path());
-        command.args(kafka_arguments(&self.services));
-        if name != "log" {
-            command.args(self.services.mysql_arguments());
-        }
-        if name == "audit" {
-            command.args(self.services.redis_arguments());
-        }
-        run_with(command, "").await
+    /// The snapshots that one of the `command-api` keeps, the newest first.
+    pub(crate) fn snapshots(&self, number: usize) -> Vec<PathBuf> {
+        let folder = snapshots(self.data.path(), Role::CommandApi(number));
+        let files = std::fs::read_dir(folder).into_iter().flatten();
+        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|it| it == "fold"));
+        // Their names end with how far they go.
+        files.sort_unstable();
+        files.reverse();
+        files
     }
+}
 
-    /// Somebody without a token.
-    pub(crate) fn visitor(&self) -> Client {
+impl Asked for Shop {
+    const COMPARED: &'static [&'static str] = &["read-models", "gate"];
+
+    fn visitor(&self) -> Client {
         Client::new(self.api.clone())
     }
 
-    /// The administrator.
-    pub(crate) async fn admin(&self) -> Client {
-        self.visitor().log_in(ADMIN, PASSWORD).await
+    /// Also `epoch change`.
+    async fn tool(&self, name: &str) -> Ended {
+        let mut command = holdfast();
+        command.args(name.split(' '));
+        command.arg("--data").arg(self.data.path());
+        command.args(kafka_arguments(&self.services));
+        if ["replay", "audit"].contains(&name) {
+            command.args(self.services.mysql_arguments());
+        }
+        if ["audit", "epoch change"].contains(&name) {
+            command.args(self.services.redis_arguments());
+        }
+        run_with(command, "").await
     }
 }
 
@@ -246,6 +264,8 @@ impl Started<'_> {
                 command.args(["--redis", &format!("redis://{door}")]);
                 command.args(["--redis-namespace", &self.services.name]);
                 command.args(kafka_arguments(self.services));
+                command.args(["--snapshot-records", SNAPSHOT_RECORDS, "--snapshot-dir"]);
+                command.arg(snapshots(self.data, role));
                 command.env("HOLDFAST_ADMIN_EMAIL", ADMIN);
                 command.env("HOLDFAST_ADMIN_PASSWORD", PASSWORD);
             }
@@ -253,6 +273,7 @@ impl Started<'_> {
                 command.arg("projectors");
                 command.args(kafka_arguments(self.services));
                 command.args(self.services.mysql_arguments());
+                command.env("HOLDFAST_LOG", PROJECTORS_LOG);
             }
             Role::QueryApi => {
                 command.arg("query-api");
@@ -260,7 +281,8 @@ impl Started<'_> {
                 command.args(self.services.mysql_arguments());
             }
         }
-        let mut failpoints = format!("clock=return({})", clock(self.data, role).display());
+        let clock = clock(self.data, role);
+        let mut failpoints = format!("snapshots=return(1);clock=return({})", clock.display());
         if let Some((point, action)) = self.failpoint.split_once('=') {
             let armed = armed(self.data);
             write!(failpoints, ";{point}=return({action}@{})", armed.display()).unwrap();
@@ -294,6 +316,10 @@ fn armed(data: &Path) -> PathBuf {
 
 fn clock(data: &Path, role: Role) -> PathBuf {
     data.join(format!("clock-{}", role.name()))
+}
+
+fn snapshots(data: &Path, role: Role) -> PathBuf {
+    data.join(format!("snapshots-{}", role.name()))
 }
 
 fn kafka_arguments(services: &Services) -> Vec<String> {

@@ -2,11 +2,16 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use crate::ledger::Told;
+use crate::recoveries::Recoveries;
 use crate::rows::Row;
-use crate::shop::Shop;
+
+/// The table of results.
+const RESULTS: &str = "CHAOS.md";
+/// The table of scenarios, with the tests of each.
+const SCENARIOS: &str = "SCENARIOS.md";
 
 /// What was measured while a row was played.
 #[derive(Debug, Clone)]
@@ -18,12 +23,13 @@ pub(crate) struct Measured {
     pub(crate) refused: usize,
     /// Requests without an answer, or with a 503.
     pub(crate) unanswered: usize,
-    /// The longest time without any 2xx since the fault began.
-    pub(crate) silence: Duration,
+    /// The longest time without any 2xx since the fault began; `None`, here and below, where the
+    /// figure would say nothing of the fault.
+    pub(crate) silence: Option<Duration>,
     /// From the fault's end to the first 2xx of a request sent after it.
-    pub(crate) again_after: Duration,
+    pub(crate) again_after: Option<Duration>,
     /// From the load's end until the read models showed all of it.
-    pub(crate) drained_in: Duration,
+    pub(crate) drained_in: Option<Duration>,
 }
 
 /// What came of a row.
@@ -32,6 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) row: Row,
     pub(crate) seed: u64,
     pub(crate) measured: Option<Measured>,
+    /// How often the gate was rebuilt.
+    pub(crate) recoveries: Recoveries,
     pub(crate) wrong: Vec<String>,
     pub(crate) logs: PathBuf,
     /// How long the whole row took.
@@ -64,8 +72,11 @@ impl Outcome {
     }
 }
 
-fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f32())
+fn seconds(duration: impl Into<Option<Duration>>) -> String {
+    match duration.into() {
+        Some(duration) => format!("{:.1} s", duration.as_secs_f32()),
+        None => "–".to_owned(),
+    }
 }
 
 /// The table, one line per time that a row was played.
@@ -99,7 +110,19 @@ pub(crate) fn printed(outcomes: &[Outcome]) -> String {
     }
     let broken = outcomes.iter().filter(|it| !it.holds()).count();
     let (all, commands) = (outcomes.len(), commands(outcomes));
-    writeln!(table, "\n{all} runs, {commands} commands, {broken} broken.").unwrap();
+    let mut rebuilt = Recoveries::default();
+    outcomes.iter().for_each(|it| rebuilt += it.recoveries);
+    let Recoveries {
+        all: recoveries,
+        with_snapshot,
+        ..
+    } = rebuilt;
+    writeln!(
+        table,
+        "\n{all} runs, {commands} commands, {broken} broken. The gate was rebuilt {recoveries} \
+         times, {with_snapshot} of them out of a snapshot and what came after it."
+    )
+    .unwrap();
     table
 }
 
@@ -108,37 +131,74 @@ fn commands(outcomes: &[Outcome]) -> usize {
     measured.map(|it| it.commands).sum()
 }
 
-/// Writes the table into the repository.
-pub(crate) fn write(outcomes: &[Outcome], rounds: u64) {
-    let date = std::process::Command::new("date").arg("+%Y-%m-%d").output();
-    let date = String::from_utf8(date.unwrap().stdout).unwrap();
-    let text = format!(
-        "# Faults on real services: what came of each\n\nMade by `cargo xtask chaos --rounds \
-         {rounds} --write` on {}, with a debug build, on two cores that others used too. What the \
-         rows inject is in `chaos/rows/`, what is checked after each in `chaos/checks.rs`.\n\n{}",
-        date.trim(),
-        printed(outcomes)
-    );
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/CHAOS.md");
-    std::fs::write(file, text).unwrap();
+/// The commit that the table is made of: asked before the first row, for that is what was built.
+pub(crate) fn commit() -> String {
+    said_by(Command::new("git").args(["describe", "--always", "--dirty"]))
 }
 
-/// Keeps what the processes said, and what was wrong; the folder, from the checkout.
-pub(crate) async fn keep_logs(row: &Row, shop: &Shop, told: &Told, wrong: &[String]) -> PathBuf {
+/// Writes the table into the repository.
+pub(crate) fn write(outcomes: &[Outcome], rounds: u64, commit: &str) {
+    let date = said_by(Command::new("date").arg("+%Y-%m-%d"));
+    let text = format!(
+        "# Faults on real services: what came of each\n\nMade by `cargo xtask chaos --rounds \
+         {rounds} --write` on {date} of commit {commit}, with a debug build, on two cores that \
+         others used too. What the rows inject is in `chaos/rows/`, what is checked after each in \
+         `chaos/checks.rs`. \"–\": the figure would say nothing of the fault, because \
+         [commands or read models rightly stand still](SCENARIOS.md#faults) until somebody mends \
+         what is wrong.\n\n{}",
+        printed(outcomes)
+    );
+    std::fs::write(tests().join(RESULTS), text).unwrap();
+}
+
+fn said_by(command: &mut Command) -> String {
+    let output = command.current_dir(tests()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The rows that the table of results or the table of scenarios does not have, and results of rows
+/// that do not exist.
+pub(crate) fn gaps(rows: &[Row]) -> Vec<String> {
+    let read = |name| std::fs::read_to_string(tests().join(name)).unwrap();
+    let (results, scenarios) = (read(RESULTS), read(SCENARIOS));
+    let mut gaps = vec![];
+    for row in rows {
+        let result = format!("| {} | {} |", row.id, row.fault);
+        if !results.contains(&result) {
+            gaps.push(format!(
+                "{RESULTS} has no result of {} ({})",
+                row.id, row.fault
+            ));
+        }
+        if !scenarios.contains(&format!("`{}`", row.source)) {
+            gaps.push(format!(
+                "{SCENARIOS} does not name {} ({})",
+                row.source, row.id
+            ));
+        }
+    }
+    let lines = results.lines().filter(|line| line.starts_with("| F"));
+    let of_no_row = lines.filter(|line| {
+        let is_of = |row: &Row| line.starts_with(&format!("| {} |", row.id));
+        !rows.iter().any(is_of)
+    });
+    gaps.extend(of_no_row.map(|line| format!("{RESULTS} has a result of no row: {line}")));
+    gaps
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+/// Keeps texts by their names; the folder, from the checkout.
+pub(crate) fn keep_logs(row: &Row, texts: &[(String, String)]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = Path::new("target/chaos").join(row.id);
     let place = root.join(&folder);
     // An earlier run's are of no interest any more.
     let _ = std::fs::remove_dir_all(&place);
     std::fs::create_dir_all(&place).unwrap();
-    for (number, (who, said)) in shop.said().into_iter().enumerate() {
-        std::fs::write(place.join(format!("{number}-{who}.log")), said).unwrap();
-    }
-    let texts = [
-        ("wrong.txt", wrong.join("\n\n")),
-        ("told.txt", told.history()),
-        ("records.txt", shop.tool("log").await.stdout),
-    ];
     for (name, text) in texts {
         std::fs::write(place.join(name), text).unwrap();
     }

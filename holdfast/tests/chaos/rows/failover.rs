@@ -48,6 +48,14 @@ impl Scene<'_> {
         .await;
     }
 
+    /// The replica takes over, and the master becomes its replica.
+    pub(super) async fn fail_over(&mut self) {
+        self.promote(1).await;
+        self.all_go_to(1);
+        self.demote(0, 1).await;
+        self.shop.replica_is_master();
+    }
+
     fn all_go_to(&self, number: usize) {
         for door in &self.shop.redis_doors {
             door.lead_to(self.shop.redis[number].port);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Row;
 use crate::door::Passing;
 use crate::harness::eventually;
-use crate::scene::Scene;
+use crate::scene::{Afterwards, Scene};
 use crate::shop::Role;
 
 pub(super) const ROWS: &[Row] = &[
@@ -83,7 +83,7 @@ async fn f08_two_killed(scene: &mut Scene<'_>) {
 }
 
 impl Scene<'_> {
-    fn doors_of_kafka(&self, passing: Passing) {
+    pub(super) fn doors_of_kafka(&self, passing: Passing) {
         for door in &self.stage.kafka_doors {
             door.set(passing);
         }
@@ -147,7 +147,7 @@ async fn f08_retention_changed(scene: &mut Scene<'_>) {
 }
 
 async fn f08_partition_added(scene: &mut Scene<'_>) {
-    let measured = scene.come_right().await;
+    scene.begins();
     scene.set_partitions("orders", 4).await;
     for role in [Role::CommandApi(0), Role::CommandApi(1)] {
         scene
@@ -162,7 +162,7 @@ async fn f08_partition_added(scene: &mut Scene<'_>) {
         refused.contains("partitions") || refused.contains("layout"),
         &format!("it does not say what is wrong: {refused}"),
     );
-    scene.measured = Some(measured);
+    scene.afterwards = Afterwards::Log;
 }
 
 impl crate::shop::Shop {

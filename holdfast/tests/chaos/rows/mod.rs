@@ -3,7 +3,12 @@
 /// A row and the function that plays it.
 macro_rules! row {
     ($id:literal, $fault:literal, $inject:ident) => {
-        $crate::rows::Row::new($id, $fault, |scene| Box::pin($inject(scene)))
+        $crate::rows::Row::new(
+            $id,
+            $fault,
+            concat!(file!(), "::", stringify!($inject)),
+            |scene| Box::pin($inject(scene)),
+        )
     };
 }
 
@@ -17,6 +22,7 @@ mod nodes;
 mod projectors;
 mod recovery;
 mod redis;
+mod snapshots;
 mod storm;
 mod versions;
 
@@ -37,6 +43,8 @@ pub(crate) struct Row {
     pub(crate) id: &'static str,
     /// In words.
     pub(crate) fault: &'static str,
+    /// Where its function is, as `SCENARIOS.md` names it.
+    pub(crate) source: &'static str,
     /// The point at which something happens to a process once the row has armed it, such as
     /// `commit.decided=kill`.
     pub(crate) failpoint: &'static str,
@@ -53,10 +61,16 @@ impl Row {
         self.id.split('.').next().unwrap_or(self.id)
     }
 
-    const fn new(id: &'static str, fault: &'static str, inject: Inject) -> Self {
+    const fn new(
+        id: &'static str,
+        fault: &'static str,
+        source: &'static str,
+        inject: Inject,
+    ) -> Self {
         Self {
             id,
             fault,
+            source,
             failpoint: "",
             answers_within: Duration::from_secs(10),
             short: false,
@@ -94,6 +108,7 @@ pub(crate) fn all() -> Vec<Row> {
         redis::ROWS,
         failover::ROWS,
         recovery::ROWS,
+        snapshots::ROWS,
         kafka::ROWS,
         projectors::ROWS,
         mysql::ROWS,

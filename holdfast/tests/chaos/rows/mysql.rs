@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, Row as _};
 
 use super::Row;
 use crate::door::Passing;
+use crate::harness::eventually;
 use crate::scene::Scene;
 
 pub(super) const ROWS: &[Row] = &[
@@ -53,35 +54,51 @@ async fn f10_killed(scene: &mut Scene<'_>) {
     scene.is_over();
 }
 
-/// Projectors move the checkpoint first and write rows then; the stranger goes the other way.
+/// Projectors move the checkpoint first and write rows then; the stranger goes the other way, and
+/// has changed so much that it is never the victim.
 async fn f10_deadlocks(scene: &mut Scene<'_>) {
+    let mut stranger = scene.stranger().await;
+    // What is written to an empty table hardly counts.
+    let table = "CREATE TABLE stranger AS SELECT 1 AS number";
+    run(&mut stranger, table).await.unwrap();
+    let before = scene.deadlocks().await;
     scene.begins();
     let until = Instant::now() + Duration::from_secs(4);
-    let mut stranger = scene.stranger().await;
-    let mut deadlocks = 0;
     while Instant::now() < until {
         run(&mut stranger, "START TRANSACTION").await.unwrap();
+        let numbers = "INSERT INTO stranger SELECT seq FROM seq_1_to_1000";
+        run(&mut stranger, numbers).await.unwrap();
         let both = async {
             run(&mut stranger, "SELECT * FROM inventory FOR UPDATE").await?;
             tokio::time::sleep(Duration::from_millis(100)).await;
             run(&mut stranger, "SELECT * FROM checkpoints FOR UPDATE").await
         };
-        if both.await.is_err() {
-            deadlocks += 1;
-        }
-        // The one who was chosen is rolled back already.
+        // The one who was chosen, were it this one, is rolled back already.
+        let _ = both.await;
         let _ = run(&mut stranger, "ROLLBACK").await;
     }
-    let met = deadlocks > 0 || scene.deadlocks_were_met().await;
-    scene.expect(met, "nobody met a deadlock");
     scene.is_over();
+    run(&mut stranger, "DROP TABLE stranger").await.unwrap();
+    let after = scene.deadlocks().await;
+    scene.expect(after > before, "nobody met a deadlock");
+    scene.projectors_met("1213");
 }
 
 impl Scene<'_> {
-    async fn deadlocks_were_met(&self) -> bool {
+    async fn deadlocks(&self) -> u64 {
         let sql = "SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'";
         let row = sqlx::query(sql).fetch_one(&mut self.stranger().await).await;
-        row.unwrap().get::<String, _>(1) != "0"
+        row.unwrap().get::<String, _>(1).parse().unwrap()
+    }
+
+    /// A projector was the victim of what MySQL gives this number.
+    fn projectors_met(&mut self, number: &str) {
+        let met = self.shop.projectors.iter().any(|node| {
+            let said = node.said();
+            let mut lines = said.lines();
+            lines.any(|line| line.contains("others were in the way") && line.contains(number))
+        });
+        self.expect(met, &format!("no projector met {number}"));
     }
 }
 
@@ -94,10 +111,13 @@ async fn f10_lock_waits(scene: &mut Scene<'_>) {
     scene.stage.mysql_door.slam();
     scene.load.accepts(10).await;
     scene.begins();
-    run(&mut stranger, "START TRANSACTION").await.unwrap();
-    run(&mut stranger, "SELECT * FROM checkpoints FOR UPDATE")
-        .await
-        .unwrap();
+    // Projectors that begin anew lock more than one row too: somebody may be a deadlock's victim.
+    eventually("all checkpoints are locked", async || {
+        run(&mut stranger, "START TRANSACTION").await.unwrap();
+        let lock = "SELECT * FROM checkpoints FOR UPDATE";
+        run(&mut stranger, lock).await.ok()
+    })
+    .await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     run(&mut stranger, "ROLLBACK").await.unwrap();
     run(&mut stranger, "SET GLOBAL innodb_lock_wait_timeout = 50")
@@ -105,6 +125,7 @@ async fn f10_lock_waits(scene: &mut Scene<'_>) {
         .unwrap();
     scene.stage.mysql_door.slam();
     scene.is_over();
+    scene.projectors_met("1205");
 }
 
 async fn f10_replies_lost(scene: &mut Scene<'_>) {

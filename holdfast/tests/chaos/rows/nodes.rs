@@ -1,7 +1,7 @@
 //! F1 to F3: nodes that are killed or paused, at any moment and at named ones, and clients that
 //! hang up.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use rand::Rng;
@@ -12,6 +12,8 @@ use crate::load::HOT;
 use crate::redis::ask;
 use crate::scene::Scene;
 use crate::shop::Role;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 pub(super) const ROWS: &[Row] = &[
     row!(
@@ -84,6 +86,12 @@ pub(super) const ROWS: &[Row] = &[
         f02_paused_at_any_moment
     ),
     row!(
+        "F2.g",
+        "paused after the decision for a minute while Redis is rebuilt",
+        f02_paused_for_a_minute
+    )
+    .at("commit.decided=stop"),
+    row!(
         "F3.a",
         "sixty clients hang up while their orders run",
         f03_clients_hang_up
@@ -132,6 +140,19 @@ async fn f02_paused_over_a_rebuild(scene: &mut Scene<'_>) {
     scene.is_over();
 }
 
+/// Longer than any of its own deadlines: its clients were told nothing, its claims are old.
+async fn f02_paused_for_a_minute(scene: &mut Scene<'_>) {
+    scene.shop.arm();
+    let paused = scene.shop.struck().await;
+    scene.begins();
+    let goes_on = Instant::now() + MINUTE;
+    ask(&scene.shop.redis[0], &["FLUSHALL"]).await;
+    scene.load.accepts(20).await;
+    tokio::time::sleep_until(goes_on.into()).await;
+    scene.shop.node(paused).signal("-CONT");
+    scene.is_over();
+}
+
 async fn f02_paused_at_any_moment(scene: &mut Scene<'_>) {
     scene.begins();
     for _ in 0..5 {
@@ -144,25 +165,32 @@ async fn f02_paused_at_any_moment(scene: &mut Scene<'_>) {
     scene.is_over();
 }
 
-/// They hang up after some milliseconds, and ask much later what became of it.
+/// They ask much later what became of it.
 async fn f03_clients_hang_up(scene: &mut Scene<'_>) {
     scene.begins();
-    let worker = scene.load.worker();
-    let mut orders = vec![];
-    for _ in 0..60 {
-        let key = fresh_key();
-        let patience = Duration::from_millis(scene.draws.random_range(1..40));
-        let call = scene.load.customers[0].order_call(&key, HOT, 1).send();
-        orders.push(async move {
-            // Whatever came of it, nobody hears it.
-            let _ = tokio::time::timeout(patience, call).await;
-            key
-        });
-    }
-    let keys = join_all(orders).await;
+    let keys = scene.hang_up(60).await;
     scene.is_over();
     scene.load.accepts(20).await;
+    let worker = scene.load.worker();
     for key in keys {
         worker.order_with_key(&key, &[(HOT, 1)]).await;
+    }
+}
+
+impl Scene<'_> {
+    /// So many clients order and hang up after some milliseconds; their keys.
+    pub(super) async fn hang_up(&mut self, clients: usize) -> Vec<String> {
+        let mut orders = vec![];
+        for _ in 0..clients {
+            let key = fresh_key();
+            let patience = Duration::from_millis(self.draws.random_range(1..40));
+            let call = self.load.customers[0].order_call(&key, HOT, 1).send();
+            orders.push(async move {
+                // Whatever came of it, nobody hears it.
+                let _ = tokio::time::timeout(patience, call).await;
+                key
+            });
+        }
+        join_all(orders).await
     }
 }

@@ -1,13 +1,20 @@
 //! F7: recoveries that end or pause between any two of their steps, that meet each other, and that
-//! begin with many commands in flight.
+//! begin with many commands in flight; and planned changes of the epoch.
 
-use futures::future::join_all;
+use std::time::Duration;
+
+use rand::Rng;
+use tokio::task::JoinSet;
 
 use super::Row;
-use crate::load::HOT;
+use crate::checks::Asked;
+use crate::door::Passing;
+use crate::harness::eventually;
 use crate::redis::ask;
 use crate::scene::Scene;
 use crate::shop::Role;
+
+const THOUSAND: u32 = 1000;
 
 pub(super) const ROWS: &[Row] = &[
     row!(
@@ -123,8 +130,18 @@ pub(super) const ROWS: &[Row] = &[
     .answers_within(20),
     row!(
         "F7.s",
-        "flushed with four hundred orders in flight",
+        "flushed with a thousand orders decided and not yet appended",
         f07_many_in_flight
+    ),
+    row!(
+        "F7.t",
+        "the epoch changed as planned, four times",
+        f07_planned
+    ),
+    row!(
+        "F7.u",
+        "flushed while a planned change is under way, four times",
+        f07_planned_and_flushed
     ),
 ];
 
@@ -182,16 +199,53 @@ async fn f07_overtaken(scene: &mut Scene<'_>) {
     scene.is_over();
 }
 
+/// All of them wait for Kafka, which gets what was said to it when Redis has lost everything.
 async fn f07_many_in_flight(scene: &mut Scene<'_>) {
-    let worker = scene.load.worker();
-    let orders = (0..400).map(|_| {
-        let worker = worker.clone();
-        tokio::spawn(async move { worker.order(&[(HOT, 1)]).await })
-    });
-    let orders: Vec<_> = orders.collect();
-    scene.load.accepts(5).await;
+    scene.load.supply("LAMP-1", THOUSAND).await;
     scene.begins();
+    scene.doors_of_kafka(Passing::Held);
+    let worker = scene.load.patient_worker();
+    // A set, so that they end with the row however that ends.
+    let mut orders = JoinSet::new();
+    for _ in 0..THOUSAND {
+        let worker = worker.clone();
+        orders.spawn(async move { worker.order(&[("LAMP-1", 1)]).await });
+    }
+    let pending = scene.shop.gate_key("pending").await;
+    eventually("a thousand orders are decided", async || {
+        let decided = ask(&scene.shop.redis[0], &["HLEN", &pending]).await;
+        (decided.parse::<u32>().unwrap() >= THOUSAND).then_some(())
+    })
+    .await;
     scene.flush().await;
+    scene.doors_of_kafka(Passing::Open);
     scene.is_over();
-    join_all(orders).await;
+    let placed = orders.join_all().await.iter().all(Option::is_some);
+    scene.expect(placed, "an order with stock for it was refused");
+}
+
+/// Nothing is lost by it, so every change has to come about.
+async fn f07_planned(scene: &mut Scene<'_>) {
+    scene.begins();
+    for _ in 0..4 {
+        let changed = scene.shop.tool("epoch change").await;
+        assert!(changed.status.success(), "{changed:?}");
+        scene.load.accepts(5).await;
+    }
+    scene.is_over();
+}
+
+/// Whether the change comes about or is given up for the recovery, there is one epoch afterwards.
+async fn f07_planned_and_flushed(scene: &mut Scene<'_>) {
+    scene.begins();
+    for _ in 0..4 {
+        let time = Duration::from_millis(scene.draws.random_range(0..800));
+        let flushed = async {
+            tokio::time::sleep(time).await;
+            scene.flush().await;
+        };
+        tokio::join!(scene.shop.tool("epoch change"), flushed);
+        scene.load.accepts(5).await;
+    }
+    scene.is_over();
 }

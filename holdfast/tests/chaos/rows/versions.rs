@@ -6,9 +6,10 @@ use record::epochs::{EpochEntry, GATE_INTERFACE};
 use uuid::Uuid;
 
 use super::Row;
+use crate::checks::Asked;
 use crate::load::HOT;
 use crate::redis::ask;
-use crate::scene::Scene;
+use crate::scene::{Afterwards, Scene};
 use crate::shop::Role;
 
 pub(super) const ROWS: &[Row] = &[
@@ -44,7 +45,7 @@ async fn f11_replaced_one_by_one(scene: &mut Scene<'_>) {
 
 /// The claim is the newer program's; it is forged, for there is no such program yet.
 async fn f11_newer_interface(scene: &mut Scene<'_>) {
-    let measured = scene.come_right().await;
+    scene.begins();
     let first = EpochEntry::decode(&scene.first_of("epochs").await).unwrap();
     let EpochEntry::Claim {
         layout, shop, base, ..
@@ -73,7 +74,7 @@ async fn f11_newer_interface(scene: &mut Scene<'_>) {
         before == after,
         &format!("it fenced: {before}, then {after}"),
     );
-    scene.measured = Some(measured);
+    scene.afterwards = Afterwards::Log;
 }
 
 /// What the audit counts of fences.
@@ -82,5 +83,5 @@ async fn fences(scene: &Scene<'_>) -> String {
     let counted = audit
         .lines()
         .find_map(|line| line.split("duplicates, ").nth(1));
-    counted.unwrap_or_default().to_owned()
+    counted.expect("the audit counts fences").to_owned()
 }
