@@ -208,6 +208,20 @@ impl Keeper {
         self.look.notify_one();
     }
 
+    /// Asks the gate how the open epoch is: a node to which nothing comes would not hear of newer
+    /// generations, and its next command would be taken for one that was held up.
+    async fn look_at(&self, epoch: &OpenEpoch) {
+        // One that hangs must not keep this node from seeing a fence.
+        let loaded = self.gate.load(epoch.current(), &[]);
+        match tokio::time::timeout(LOOK_AGAIN, loaded).await {
+            Ok(Ok(reply)) => epoch.heard_of_generation(reply.generation),
+            Ok(Err(GateError::Closed(why))) => self.report_closed(epoch.number(), &why),
+            Ok(Err(GateError::Damaged(why))) => self.report_damaged(epoch.number(), &why),
+            // Whether it answers at all is what commands find out.
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+
     /// Finds an open epoch, by recovery if need be.
     async fn find(&self) -> Result<Current, RecoveryError> {
         let planned = self.planned.lock().take();
@@ -421,13 +435,15 @@ async fn run(keeper: std::sync::Weak<Keeper>, mut wanted: mpsc::Receiver<Wanted>
 /// prepared.
 async fn wait_until_over(keeper: &Arc<Keeper>, wanted: &mut mpsc::Receiver<Wanted>) {
     let mut highest = keeper.read_back.highest_fence();
-    let open = match &*keeper.state.borrow() {
-        EpochState::Open(epoch) => epoch.number(),
+    let epoch = match &*keeper.state.borrow() {
+        EpochState::Open(epoch) => Arc::clone(epoch),
         _ => return,
     };
+    let open = epoch.number();
     let idle = Duration::from_secs(1);
     let mut prepared = std::pin::pin!(prepared(keeper, wanted));
     loop {
+        keeper.look_at(&epoch).await;
         tokio::select! {
             biased;
             // What is being prepared is given up where a recovery is due. A late report of an epoch

@@ -170,7 +170,8 @@ impl RedisRebuild {
     /// Takes back what was written, for this epoch is never tried again. What cannot be taken back
     /// is deleted by the next recovery.
     async fn take_back(&mut self) {
-        self.under_way.shutdown().await;
+        self.under_way.abort_all();
+        while self.under_way.join_next().await.is_some() {}
         let mut unlink = cmd("UNLINK");
         for name in keys::OF_EPOCH {
             unlink.arg(self.shared.namespace.key(self.epoch, name));
