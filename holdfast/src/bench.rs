@@ -7,6 +7,7 @@
 
 mod bare;
 mod figures;
+mod leftovers;
 mod parts;
 mod phases;
 mod recovery;
@@ -16,10 +17,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use tokio_util::sync::CancellationToken;
 
 use self::figures::Report;
 use self::phases::Phases;
 use self::stage::Stage;
+use crate::http;
 use crate::load::check::{self, Check};
 use crate::load::crowd::connections_max;
 use crate::settings::BenchArgs;
@@ -51,11 +54,10 @@ pub(crate) async fn run(args: BenchArgs) -> Result<ExitCode> {
 }
 
 async fn measure(args: &BenchArgs) -> Result<ExitCode> {
-    let mut stage = Stage::set(args).await?;
-    let report = tokio::select! {
-        report = report(args, &mut stage) => report,
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("the benchmark was stopped")),
-    };
+    let stopping = CancellationToken::new();
+    http::stop_on_signals(stopping.clone())?;
+    let mut stage = Stage::set(args, &stopping).await?;
+    let report = unless_stopped(&stopping, report(args, &mut stage)).await;
     // Whatever went wrong, nothing is left behind.
     let cleared = stage.clear().await;
     let report = report?;
@@ -71,6 +73,17 @@ async fn measure(args: &BenchArgs) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What comes of this, if no signal comes before.
+async fn unless_stopped<T>(
+    stopping: &CancellationToken,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = stopping.cancelled() => Err(anyhow!("the benchmark was stopped")),
+    }
 }
 
 async fn report(args: &BenchArgs, stage: &mut Stage) -> Result<Report> {

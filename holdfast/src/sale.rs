@@ -10,12 +10,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use hyper::body::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use self::checks::Sold;
+use crate::http;
 use crate::load::call::Call;
 use crate::load::check::{self, Check};
 use crate::load::connection::Target;
@@ -66,33 +68,47 @@ struct Stage {
 /// # Errors
 /// One sentence where it could not be held at all.
 pub(crate) async fn run(args: SaleArgs) -> Result<ExitCode> {
-    tokio::select! {
-        held = hold(&args) => held,
-        _ = tokio::signal::ctrl_c() => bail!("the sale was stopped"),
-    }
-}
-
-async fn hold(args: &SaleArgs) -> Result<ExitCode> {
-    let stage = Stage::set(args).await?;
+    let stopping = CancellationToken::new();
+    http::stop_on_signals(stopping.clone())?;
+    let stopped = || anyhow!("the sale was stopped");
+    let stage = tokio::select! {
+        stage = Stage::set(&args) => stage?,
+        () = stopping.cancelled() => return Err(stopped()),
+    };
     let run = uuid::Uuid::now_v7().simple().to_string();
     let sku = format!("sale-{run}");
-    stage.shop.stock(&sku, args.stock.into()).await?;
-    let calls = prepare(&stage.shop, &run, &one_unit(&sku), args.buyers).await?;
+    // Not given up half-way: what is asked for may still come after it was taken back.
+    let stocked = stage.shop.stock(&sku, args.stock.into()).await;
+    let held = match stocked {
+        Ok(()) => tokio::select! {
+            held = hold(&args, &stage, &run, &sku) => held,
+            () = stopping.cancelled() => Err(stopped()),
+        },
+        Err(error) => Err(error),
+    };
+    // However it ended, a shop does not go on selling what was only on show.
+    let cleared = stage.clear(&sku).await;
+    let code = held?;
+    cleared?;
+    Ok(code)
+}
+
+async fn hold(args: &SaleArgs, stage: &Stage, run: &str, sku: &str) -> Result<ExitCode> {
+    let calls = prepare(&stage.shop, run, &one_unit(sku), args.buyers).await?;
     let connections = calls.len().min(connections_max());
     if !args.json {
         announce(args, connections);
     }
     let ran = sell(args, &stage.shop.writes, &calls, connections).await?;
     let sold = Sold {
-        sku: &sku,
+        sku,
         stock: args.stock,
         calls: &calls,
         tally: &ran.tally,
     };
     let mut checks = sold.check(&stage.shop, CAUGHT_UP_WITHIN).await?;
-    match &stage.throwaway {
-        Some(throwaway) => checks.push(check::of_the_log(throwaway).await?),
-        None => stage.shop.discontinue(&sku).await?,
+    if let Some(throwaway) = &stage.throwaway {
+        checks.push(check::of_the_log(throwaway).await?);
     }
     let report = report(args, connections, &ran, checks);
     print(&report, &ran.tally, args.json)?;
@@ -126,6 +142,18 @@ impl Stage {
                 })
             }
         }
+    }
+}
+
+impl Stage {
+    /// Takes the item out of the catalogue where that is somebody's; a throwaway server goes as a
+    /// whole.
+    async fn clear(&self, sku: &str) -> Result<()> {
+        if self.throwaway.is_some() {
+            return Ok(());
+        }
+        let cleared = self.shop.discontinue(sku).await;
+        cleared.with_context(|| format!("{sku} may still be on sale; discontinue it"))
     }
 }
 

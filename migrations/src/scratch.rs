@@ -35,6 +35,11 @@ impl ScratchDatabase {
         &self.url
     }
 
+    /// Its name on the server.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Drops it with everything in it.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use command_api::commands::Commands;
 use command_api::commit::Request;
 use domain::ids::UserId;
@@ -19,10 +19,13 @@ use domain::quantity::Quantity;
 use domain::sku::Sku;
 use record::{Actor, RecordedKey};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::fill::{Filler, Shape};
 use self::place::{Place, bytes_of, peak_memory};
+use super::unless_stopped;
+use crate::http;
 use crate::load::process::Meter;
 use crate::load::table::{Side, Table};
 use crate::settings::BenchArgs;
@@ -49,11 +52,10 @@ struct Measured {
 /// # Errors
 /// One sentence that says what could not be measured.
 pub(super) async fn run(args: &BenchArgs) -> Result<()> {
+    let stopping = CancellationToken::new();
+    http::stop_on_signals(stopping.clone())?;
     let place = Place::make(args).await?;
-    let measured = tokio::select! {
-        measured = measure(args, &place) => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("the benchmark was stopped")),
-    };
+    let measured = unless_stopped(&stopping, measure(args, &place)).await;
     // Whatever went wrong, nothing is left behind.
     let cleared = place.clear().await;
     let measured = measured?;

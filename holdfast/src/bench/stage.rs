@@ -11,7 +11,10 @@ use event_log::kafka::{SCRATCH_PREFIX, delete_scratch};
 use event_log::sqlite::SqliteLog;
 use migrations::Database;
 use migrations::scratch::ScratchDatabase;
+use tokio_util::sync::CancellationToken;
 
+use super::leftovers::Leftovers;
+use super::unless_stopped;
 use crate::embedded::read_models_file;
 use crate::load::process::Watched;
 use crate::load::server::{Server, Throwaway, Variables};
@@ -44,14 +47,14 @@ pub(crate) struct Scratch {
 }
 
 impl Stage {
-    /// Starts everything.
+    /// Starts everything. Stopped meanwhile, it leaves nothing.
     ///
     /// # Errors
     /// One sentence that says what does not start.
-    pub(crate) async fn set(args: &BenchArgs) -> Result<Self> {
+    pub(crate) async fn set(args: &BenchArgs, stopping: &CancellationToken) -> Result<Self> {
         match place(&args.redis, &args.kafka, &args.mysql)? {
-            Place::Embedded => Self::embedded().await,
-            Place::Services => Self::on_services(Scratch::make(args).await?).await,
+            Place::Embedded => unless_stopped(stopping, Self::embedded()).await,
+            Place::Services => Self::on_services(Scratch::make(args).await?, stopping).await,
         }
     }
 
@@ -69,8 +72,8 @@ impl Stage {
         })
     }
 
-    async fn on_services(scratch: Scratch) -> Result<Self> {
-        match Self::roles(&scratch).await {
+    async fn on_services(scratch: Scratch, stopping: &CancellationToken) -> Result<Self> {
+        match unless_stopped(stopping, Self::roles(&scratch)).await {
             Ok((throwaway, servers, shop)) => {
                 let watched = watched(&servers, Some(&scratch));
                 Ok(Self {
@@ -82,8 +85,10 @@ impl Stage {
                 })
             }
             Err(error) => {
-                // What did not start is the sentence to show.
-                let _ = scratch.remove().await;
+                // What did not start is the sentence to end with.
+                if let Err(left) = scratch.remove().await {
+                    eprintln!("holdfast: {left:#}");
+                }
                 Err(error)
             }
         }
@@ -143,11 +148,12 @@ impl Stage {
     /// # Errors
     /// One sentence that names what is left behind.
     pub(crate) async fn clear(mut self) -> Result<()> {
-        self.end_servers().await?;
-        match self.scratch.take() {
+        let ended = self.end_servers().await;
+        let removed = match self.scratch.take() {
             Some(scratch) => scratch.remove().await,
             None => Ok(()),
-        }
+        };
+        ended.and(removed)
     }
 }
 
@@ -265,14 +271,43 @@ impl Scratch {
     }
 
     async fn remove(self) -> Result<()> {
+        let mut left = Leftovers::default();
         for redis in [&self.redis, &self.redis_beside()] {
-            services::redis_gate(redis)?.delete_scratch().await?;
+            left.unless(remove_keys(redis).await, keys_of(redis));
         }
         for kafka in [&self.kafka, &self.kafka_beside()] {
-            delete_scratch(services::kafka_settings(kafka)?).await?;
+            left.unless(remove_topics(kafka).await, topics_of(kafka));
         }
-        Ok(self.database.remove().await?)
+        let database = format!("the database {}", self.database.name());
+        left.unless(self.database.remove().await, database);
+        left.told()
     }
+}
+
+/// Removes a gate of a run.
+///
+/// # Errors
+/// When Redis does not answer.
+pub(super) async fn remove_keys(redis: &RedisArgs) -> Result<()> {
+    Ok(services::redis_gate(redis)?.delete_scratch().await?)
+}
+
+/// Removes a log of a run.
+///
+/// # Errors
+/// When Kafka does not answer or refuses.
+pub(super) async fn remove_topics(kafka: &KafkaArgs) -> Result<()> {
+    Ok(delete_scratch(services::kafka_settings(kafka)?).await?)
+}
+
+/// How a person finds a gate of a run.
+pub(super) fn keys_of(redis: &RedisArgs) -> String {
+    format!("the Redis keys {{{}}}:*", redis.redis_namespace)
+}
+
+/// How a person finds a log of a run.
+pub(super) fn topics_of(kafka: &KafkaArgs) -> String {
+    format!("the Kafka topics {}*", kafka.kafka_prefix)
 }
 
 fn watched(servers: &[Server], scratch: Option<&Scratch>) -> Vec<Watched> {

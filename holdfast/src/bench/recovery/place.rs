@@ -11,10 +11,12 @@ use command_api::gate::redis::{RedisGate, SCRATCH_PREFIX as SCRATCH_NAMESPACE};
 use command_api::gate::{ENTRIES_PER_GENERATION, Gate};
 use domain::money::Currency;
 use event_log::EventLog;
-use event_log::kafka::{SCRATCH_PREFIX, delete_scratch};
+use event_log::kafka::SCRATCH_PREFIX;
 use event_log::sqlite::{SqliteLog, SqliteSettings};
 use personal_data::Secrets;
 
+use super::super::leftovers::Leftovers;
+use super::super::stage::{keys_of, local_port, remove_keys, remove_topics, topics_of};
 use crate::load::process::Watched;
 use crate::services;
 use crate::settings::{BenchArgs, Hidden, KafkaArgs, RedisArgs};
@@ -59,10 +61,19 @@ impl Place {
                     ("kafka", kafka.kafka.as_deref(), 9092),
                 ];
                 for (name, url, default) in places {
-                    let port = url.and_then(|url| super::super::stage::local_port(url, default));
+                    let port = url.and_then(|url| local_port(url, default));
                     watched.extend(port.and_then(|port| Watched::listening(name, port)));
                 }
-                services::open_log(kafka).await?
+                match services::open_log(kafka).await {
+                    Ok(log) => log,
+                    Err(error) => {
+                        // Some topics may be there already.
+                        if let Err(left) = remove_topics(kafka).await {
+                            eprintln!("holdfast: {} may be left: {left:#}", topics_of(kafka));
+                        }
+                        return Err(error);
+                    }
+                }
             }
         };
         Ok(Self {
@@ -121,26 +132,30 @@ impl Place {
 
     /// A gate in Redis beside the node's.
     pub(super) fn redis_beside(&self) -> Result<Option<RedisGate>> {
-        let beside = self.services.as_ref().map(|(redis, _)| RedisArgs {
-            redis_namespace: format!("{}-beside", redis.redis_namespace),
-            ..redis.clone()
-        });
-        beside.map(|redis| services::redis_gate(&redis)).transpose()
+        let services = self.services.as_ref();
+        let beside = services.map(|(redis, _)| services::redis_gate(&beside(redis)));
+        beside.transpose()
     }
 
     /// Removes what the run had to itself.
     pub(super) async fn clear(self) -> Result<()> {
-        if let Some(redis) = self.redis()? {
-            redis.delete_scratch().await?;
-        }
-        if let Some(beside) = self.redis_beside()? {
-            beside.delete_scratch().await?;
-        }
         drop(self.log);
-        match &self.services {
-            Some((_, kafka)) => Ok(delete_scratch(services::kafka_settings(kafka)?).await?),
-            None => Ok(()),
+        let Some((redis, kafka)) = &self.services else {
+            return Ok(());
+        };
+        let mut left = Leftovers::default();
+        for redis in [redis, &beside(redis)] {
+            left.unless(remove_keys(redis).await, keys_of(redis));
         }
+        left.unless(remove_topics(kafka).await, topics_of(kafka));
+        left.told()
+    }
+}
+
+fn beside(redis: &RedisArgs) -> RedisArgs {
+    RedisArgs {
+        redis_namespace: format!("{}-beside", redis.redis_namespace),
+        ..redis.clone()
     }
 }
 
