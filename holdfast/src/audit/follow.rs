@@ -16,7 +16,7 @@ use axum::routing::get;
 use event_log::LogError;
 use tokio_util::sync::CancellationToken;
 
-use super::Watch;
+use super::{BROKEN, COULD_NOT_RUN, KEPT, Watch};
 use crate::settings::AuditArgs;
 use crate::{http, telemetry};
 
@@ -38,9 +38,12 @@ struct Told {
     differences: Option<BTreeSet<String>>,
     /// Whether anything ever was.
     broken: bool,
+    /// Whether the last look that ended could be made.
+    looked: bool,
 }
 
-/// Watches until a signal comes. Exit code 1 if a promise was broken meanwhile.
+/// Watches until a signal comes. Exit code 1 if a promise was broken meanwhile, 2 if the last look
+/// was not possible: then nothing is known of now.
 ///
 /// # Errors
 /// When the first look is not possible. Later ones are tried again.
@@ -59,11 +62,7 @@ pub(super) async fn run(args: &AuditArgs) -> Result<ExitCode> {
         () = stopping.cancelled() => {}
         ended = watch(args, &mut told) => ended?,
     }
-    Ok(if told.broken {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(ExitCode::from(told.exit_code()))
 }
 
 /// Looks until nothing can be known any more.
@@ -83,6 +82,7 @@ async fn watch(args: &AuditArgs, told: &mut Told) -> Result<()> {
             Err(error) if told.differences.is_none() => return Err(error),
             Err(error) => {
                 tracing::warn!("the audit cannot look now: {error:#}");
+                told.looked = false;
                 // A part of the fold may be lost with it: the next look begins anew.
                 watch = None;
             }
@@ -125,8 +125,17 @@ fn publish(report: &Report, lag: u64, took: Duration) {
 }
 
 impl Told {
+    fn exit_code(&self) -> u8 {
+        match (self.broken, self.looked) {
+            (true, _) => BROKEN,
+            (false, true) => KEPT,
+            (false, false) => COULD_NOT_RUN,
+        }
+    }
+
     /// Prints what changed since the last time.
     fn tell(&mut self, report: &Report, json: bool) -> Result<()> {
+        self.looked = true;
         self.broken |= !report.ok;
         let now = differences(report);
         if self.differences.as_ref() == Some(&now) {
@@ -143,7 +152,7 @@ impl Told {
             for line in before.difference(&now) {
                 writeln!(out, "gone    {line}")?;
             }
-            let verdict = match now.len() {
+            let verdict = match report.broken().map(|check| check.broken).sum::<u64>() {
                 0 => "every promise that was checked holds".to_owned(),
                 more => format!("{more} differences"),
             };
@@ -155,7 +164,8 @@ impl Told {
     }
 }
 
-/// A line for each difference, with what mends it.
+/// A line for each difference that the report names, with what mends it, and one for all others of
+/// a check.
 fn differences(report: &Report) -> BTreeSet<String> {
     let of = |check: Check| move |difference| format!("{}: {difference}", check.name());
     let mut lines = BTreeSet::new();
@@ -163,6 +173,69 @@ fn differences(report: &Report) -> BTreeSet<String> {
         let told = check.differences.iter().map(of(check.check));
         let mend = check.check.mend();
         lines.extend(told.map(|line| format!("{line} To mend it: {mend}")));
+        let others = check.broken - check.differences.len() as u64;
+        if others > 0 {
+            lines.insert(format!("{}: … and {others} more", check.check.name()));
+        }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use audit::{CheckReport, Counts, Difference};
+
+    use super::*;
+
+    /// So many things are oversold, and ten of them are named.
+    fn oversold(broken: u64) -> Report {
+        let difference = |number| Difference {
+            about: format!("sku {number}"),
+            since: None,
+            found: "It was.".to_owned(),
+            mend: Check::Stock.mend(),
+        };
+        let check = CheckReport {
+            check: Check::Stock,
+            says: Check::Stock.says(),
+            outcome: if broken > 0 {
+                Outcome::Broken
+            } else {
+                Outcome::Ok
+            },
+            looked_at: broken,
+            broken,
+            differences: (0..broken.min(10)).map(difference).collect(),
+        };
+        Report {
+            ok: broken == 0,
+            counts: Counts::default(),
+            checks: vec![check],
+        }
+    }
+
+    #[test]
+    fn a_difference_more_than_are_named_is_told() {
+        let (ten, eleven, twelve) = (oversold(10), oversold(11), oversold(12));
+        let more = |before: &Report, now: &Report| -> Vec<String> {
+            let lines = differences(now);
+            lines.difference(&differences(before)).cloned().collect()
+        };
+        assert_eq!(more(&ten, &eleven), ["stock: … and 1 more"]);
+        assert_eq!(more(&eleven, &twelve), ["stock: … and 2 more"]);
+        assert_eq!(more(&twelve, &ten), [""; 0]);
+    }
+
+    #[test]
+    fn the_exit_code_says_whether_anything_is_known() {
+        let mut told = Told::default();
+        assert_eq!(told.exit_code(), 2, "no look ended");
+        told.tell(&oversold(0), true).unwrap();
+        assert_eq!(told.exit_code(), 0);
+        told.looked = false;
+        assert_eq!(told.exit_code(), 2, "the last look was not possible");
+        told.tell(&oversold(1), true).unwrap();
+        told.tell(&oversold(0), true).unwrap();
+        assert_eq!(told.exit_code(), 1, "a promise was broken meanwhile");
+    }
 }
