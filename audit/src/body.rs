@@ -1,12 +1,16 @@
 //! Reads the body of a record: what happened, as far as a promise depends on it.
 //!
 //! One flat shape takes every event of format 1; [`Event`] then says which fields each must have.
-//! What no check looks at (names, sealed data, who asked) is passed over.
+//! What no check looks at (sealed data, who asked) is passed over.
+
+use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::checks::Check;
-use crate::entry::{Entry, Kind};
+use crate::entry::{self, Entry, Kind};
 use crate::place::Place;
 use crate::report::Findings;
 use crate::time;
@@ -36,11 +40,24 @@ pub(crate) struct Body<'a> {
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
     OrderPlaced(Placed<'a>),
-    OrderCancelled { returned: Vec<Units<'a>> },
-    ItemCreated { sku: &'a str },
-    StockMoved { sku: &'a str, quantity: i64 },
+    OrderCancelled {
+        returned: Vec<Units<'a>>,
+    },
+    ItemCreated {
+        sku: &'a str,
+        terms: Terms<'a>,
+    },
+    ItemChanged(Terms<'a>),
+    ItemDiscontinued,
+    StockMoved {
+        sku: &'a str,
+        quantity: i64,
+        reason: Cow<'a, str>,
+    },
     UserRegistered(Registered<'a>),
-    RoleChanged { role: &'a str },
+    RoleChanged {
+        role: &'a str,
+    },
     Other,
 }
 
@@ -48,8 +65,19 @@ pub(crate) enum Event<'a> {
 #[derive(Debug)]
 pub(crate) struct Placed<'a> {
     pub(crate) id: &'a str,
+    pub(crate) user: Uuid,
     pub(crate) lines: Vec<Line<'a>>,
-    pub(crate) total: Money<'a>,
+    pub(crate) total: Money,
+    /// Microseconds since 1970.
+    pub(crate) at: i64,
+}
+
+/// What the catalogue says of an item.
+#[derive(Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) price: Money,
+    pub(crate) category: Option<Cow<'a, str>>,
 }
 
 /// A user who came.
@@ -61,20 +89,49 @@ pub(crate) struct Registered<'a> {
 }
 
 /// A line of an order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Hash, Deserialize)]
 pub(crate) struct Line<'a> {
     pub(crate) sku: &'a str,
-    pub(crate) quantity: i64,
     #[serde(borrow)]
-    pub(crate) unit_price: Money<'a>,
-    pub(crate) total: Money<'a>,
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) quantity: i64,
+    pub(crate) unit_price: Money,
+    pub(crate) total: Money,
 }
 
 /// An amount in minor units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) struct Money<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) struct Money {
     pub(crate) amount: i64,
-    pub(crate) currency: &'a str,
+    pub(crate) currency: Currency,
+}
+
+/// The three letters of a currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "&str")]
+pub(crate) struct Currency([u8; 3]);
+
+impl TryFrom<&str> for Currency {
+    type Error = &'static str;
+
+    fn try_from(text: &str) -> Result<Self, Self::Error> {
+        let letters = text.as_bytes().try_into();
+        letters
+            .map(Self)
+            .map_err(|_| "a currency has three letters")
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.amount, self.currency)
+    }
 }
 
 #[derive(Deserialize)]
@@ -100,10 +157,16 @@ struct EventJson<'a> {
     quantity: Option<i64>,
     #[serde(borrow)]
     lines: Option<Vec<Line<'a>>>,
-    total: Option<Money<'a>>,
+    total: Option<Money>,
     returned: Option<Vec<Units<'a>>>,
     email_hash: Option<&'a str>,
     role: Option<&'a str>,
+    user_id: Option<&'a str>,
+    at: Option<&'a str>,
+    name: Option<Cow<'a, str>>,
+    price: Option<Money>,
+    category: Option<Cow<'a, str>>,
+    reason: Option<Cow<'a, str>>,
 }
 
 /// Why a body cannot be read.
@@ -139,6 +202,12 @@ impl<'a> Body<'a> {
         })
     }
 
+    /// Why the record moves units of this SKU.
+    pub(crate) fn reason(&self, sku: &str) -> &str {
+        let moves_it = |event: &&Event<'a>| event.moves().any(|(moved, _)| moved == sku);
+        self.events.iter().find(moves_it).map_or("", Event::reason)
+    }
+
     /// A record's movements are a function of its events: the sum per SKU, sorted, without zeros.
     pub(crate) fn check_movements(&self, entry: &Entry<'_>, place: Place, findings: &mut Findings) {
         findings.looked(Check::Movements);
@@ -169,24 +238,42 @@ fn sums<'a>(moves: impl Iterator<Item = (&'a str, i128)>) -> Vec<(&'a str, i128)
     sums
 }
 
+impl<'a> EventJson<'a> {
+    fn terms(self) -> Option<Terms<'a>> {
+        Some(Terms {
+            name: self.name?,
+            price: self.price?,
+            category: self.category,
+        })
+    }
+}
+
 impl<'a> Event<'a> {
-    /// `None` where the event does not belong to this kind of aggregate or lacks a field.
+    /// `None` where the event does not belong to this kind of aggregate or lacks a field, or where
+    /// one is malformed.
     fn read(kind: Kind, event: EventJson<'a>) -> Option<Self> {
         Some(match (kind, event.kind) {
             (Kind::Orders, "order-placed") => Self::OrderPlaced(Placed {
                 id: event.id?,
+                user: entry::uuid(event.user_id?)?,
                 lines: event.lines?,
                 total: event.total?,
+                at: time::microseconds(event.at?)?,
             }),
             (Kind::Orders, "order-cancelled") => Self::OrderCancelled {
                 returned: event.returned?,
             },
-            (Kind::Inventory, "item-created") => Self::ItemCreated { sku: event.sku? },
+            (Kind::Inventory, "item-created") => Self::ItemCreated {
+                sku: event.sku?,
+                terms: event.terms()?,
+            },
+            (Kind::Inventory, "item-changed") => Self::ItemChanged(event.terms()?),
+            (Kind::Inventory, "item-discontinued") => Self::ItemDiscontinued,
             (Kind::Inventory, "stock-moved") => Self::StockMoved {
                 sku: event.sku?,
                 quantity: event.quantity?,
+                reason: event.reason?,
             },
-            (Kind::Inventory, "item-changed" | "item-discontinued") => Self::Other,
             (Kind::Users, "user-registered") => Self::UserRegistered(Registered {
                 id: event.id?,
                 email_hash: event.email_hash?,
@@ -202,13 +289,25 @@ impl<'a> Event<'a> {
         })
     }
 
+    /// Why it moves units, in the word of the stock ledger.
+    fn reason(&self) -> &str {
+        match self {
+            Self::OrderPlaced(_) => "order",
+            Self::OrderCancelled { .. } => "cancellation",
+            Self::StockMoved { reason, .. } => reason,
+            _ => "",
+        }
+    }
+
     /// What it does to what is available, by SKU.
     fn moves(&self) -> impl Iterator<Item = (&'a str, i128)> {
         let (lines, returned, moved) = match self {
             Self::OrderPlaced(placed) => (&*placed.lines, &[][..], None),
             Self::OrderCancelled { returned } => (&[][..], &**returned, None),
-            Self::StockMoved { sku, quantity } => (&[][..], &[][..], Some((*sku, *quantity))),
+            Self::StockMoved { sku, quantity, .. } => (&[][..], &[][..], Some((*sku, *quantity))),
             Self::ItemCreated { .. }
+            | Self::ItemChanged(_)
+            | Self::ItemDiscontinued
             | Self::UserRegistered(_)
             | Self::RoleChanged { .. }
             | Self::Other => (&[][..], &[][..], None),

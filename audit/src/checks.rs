@@ -10,7 +10,7 @@ pub enum Check {
     Readable,
     /// Nothing of the log is missing.
     Complete,
-    /// Records stand behind the fence of their epoch.
+    /// Records stand behind the fence of their epoch, fences behind their claim.
     Fences,
     /// Versions follow one another, each from one record.
     Versions,
@@ -18,9 +18,9 @@ pub enum Check {
     Keys,
     /// Movements are those of the events.
     Movements,
-    /// Totals are sums.
+    /// Totals are sums of prices that the catalogue said.
     Amounts,
-    /// Items and orders live one life.
+    /// Users, items and orders live one life.
     Lives,
     /// A cancellation gives back what was held.
     Returns,
@@ -79,19 +79,19 @@ impl Check {
     pub fn says(self) -> &'static str {
         match self {
             Self::Readable => "every entry is a record of a known format",
-            Self::Complete => "no offset is missing, and fences stand where epochs opened",
-            Self::Fences => "every record stands behind its epoch's fence",
+            Self::Complete => "no offset is missing, and every epoch has all its fences",
+            Self::Fences => "records stand behind their epoch's fence, fences behind its claim",
             Self::Versions => "versions follow without a gap, each from one record (S2)",
             Self::Keys => "one effect per idempotency key (S3)",
             Self::Movements => "stock movements are those of the events",
-            Self::Amounts => "line = price x quantity, total = sum of the lines",
-            Self::Lives => "placed or created once, cancelled at most once and after",
+            Self::Amounts => "line = the item's price x quantity, total = sum of the lines",
+            Self::Lives => "everything comes once, before what rests on it; orders have a user",
             Self::Returns => "a cancellation gives back exactly what was held (I3)",
             Self::Stock => "never oversold, at every moment that the log can tell (S1)",
             Self::Balance => "supplied = available + held + sold (I1)",
             Self::Acknowledged => "each success has exactly one valid record (I2)",
             Self::ReadModels => "rows = fold of the log at their checkpoints (I4)",
-            Self::Gate => "the gate's items, orders, users and claims are those of the log",
+            Self::Gate => "items, orders, users, claims are the log's; none stays pending (S4)",
         }
     }
 

@@ -1,10 +1,12 @@
 //! What stands beside the log and is compared with it: plain data, whoever read it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::digest::{EntryDigest, OrderDigest};
 use crate::place::{Partition, Place};
 
 /// Something to compare the log with, or why there is nothing; the report tells.
@@ -25,6 +27,8 @@ pub struct Evidence {
     /// For a log that grows while it is read: the next offset of every partition, all taken
     /// before the ends up to which it is then read. See [`Horizon`].
     pub horizon: Horizon,
+    /// Users who are known although no record registers them: of a log that was made up.
+    pub strangers: Vec<Uuid>,
     /// How long successes are remembered under their key: the setting of the servers.
     pub key_retention: Duration,
     /// How many differences of each check are told.
@@ -40,6 +44,7 @@ impl Default for Evidence {
             gate: Err("no gate was given"),
             gate_things: Err("no gate was given"),
             horizon: Horizon::default(),
+            strangers: vec![],
             key_retention: Duration::from_secs(7 * 24 * 3600),
             differences_max: 10,
         }
@@ -53,16 +58,23 @@ impl Default for Evidence {
 /// were taken from. Therefore the ends are asked twice: what takes units counts up to the first
 /// round, what gives them up to the second. Every taking of the first round rests on givings that
 /// stood in the log before it was decided, hence before the second round; a promise that holds is
-/// never called broken.
+/// never called broken. In the same way whatever else rests on another partition (a record on its
+/// epoch's fences, a fence on its claim, an order on its user and its prices) is judged where it
+/// stands before the first round's end, with all that is before the second's.
 #[derive(Debug, Clone, Default)]
 pub struct Horizon(pub Vec<(Partition, u64)>);
 
 impl Horizon {
-    /// Whether an entry was there in the first round. A partition that is not named was read to
-    /// its end while nobody wrote.
+    /// Whether an entry was there in the first round.
     pub(crate) fn has(&self, place: Place) -> bool {
-        let end = self.0.iter().find(|(of, _)| *of == place.partition);
-        end.is_none_or(|(_, end)| place.offset < *end)
+        place.offset < self.end(place.partition)
+    }
+
+    /// The end of a partition in the first round. One that is not named was read to its end while
+    /// nobody wrote.
+    pub(crate) fn end(&self, partition: Partition) -> u64 {
+        let end = self.0.iter().find(|(of, _)| *of == partition);
+        end.map_or(u64::MAX, |(_, end)| *end)
     }
 }
 
@@ -88,10 +100,12 @@ pub struct ReadModelRows {
     pub orders: Vec<OrderRow>,
     /// Every item, stubs included.
     pub items: Vec<ItemRow>,
+    /// What the catalogue says of every item, where it was read.
+    pub catalogue: Option<Vec<CatalogueRow>>,
     /// Every user, where they were read.
     pub users: Option<Vec<UserRow>>,
-    /// The stock ledger, summed up by SKU, where it was read.
-    pub ledger: Option<Vec<LedgerSum>>,
+    /// The stock ledger, where it was read.
+    pub ledger: Option<Ledger>,
 }
 
 /// How far a partition is in the rows.
@@ -110,13 +124,40 @@ pub struct Checkpoint {
 pub struct OrderRow {
     /// Its id.
     pub id: Uuid,
+    /// Whose it is.
+    pub user: Uuid,
+    /// Its version.
+    pub version: u64,
     /// `placed` or `cancelled`.
     pub status: String,
     /// Its total in minor units.
     pub total: i64,
+    /// When it was placed: microseconds since 1970.
+    pub placed_at: i64,
+    /// What its lines and its total say; `None` where that cannot be read.
+    pub digest: Option<OrderDigest>,
 }
 
-/// An item's row.
+/// What an item's row says that the catalogue says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogueRow {
+    /// Its SKU.
+    pub sku: String,
+    /// Its version; 0 where none of its own records was seen.
+    pub version: u64,
+    /// Its name.
+    pub name: String,
+    /// The price of a unit in minor units.
+    pub price: i64,
+    /// The currency of that.
+    pub currency: String,
+    /// Its category.
+    pub category: Option<String>,
+    /// `active` or `discontinued`.
+    pub status: String,
+}
+
+/// An item's row: its figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemRow {
     /// Its SKU.
@@ -142,15 +183,58 @@ pub struct UserRow {
     pub version: u64,
 }
 
-/// The entries of one SKU in the stock ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerSum {
-    /// The SKU.
-    pub sku: String,
-    /// How many entries there are.
-    pub entries: u64,
-    /// The sum of their quantities.
+/// The stock ledger, summed up by SKU: there are more entries than anything else.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger(pub(crate) BTreeMap<String, LedgerSum>);
+
+/// An entry of the stock ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct LedgerEntry<'a> {
+    /// The record that moved the units; `None` where that cannot be read.
+    pub place: Option<Place>,
+    /// Signed units.
     pub quantity: i64,
+    /// Why, in a word.
+    pub reason: &'a str,
+    /// The order that took or gave them, if it was one.
+    pub order: Option<Uuid>,
+}
+
+/// The entries of one SKU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LedgerSum {
+    pub(crate) entries: u64,
+    pub(crate) quantity: i128,
+    pub(crate) digest: EntryDigest,
+}
+
+impl Ledger {
+    /// Takes in an entry of a SKU, in any order.
+    pub fn add(&mut self, sku: &str, entry: LedgerEntry<'_>) {
+        let LedgerEntry {
+            place,
+            quantity,
+            reason,
+            order,
+        } = entry;
+        let digest = EntryDigest::new(place, quantity, reason, order);
+        match self.0.get_mut(sku) {
+            Some(sum) => sum.add(quantity, digest),
+            None => {
+                let mut sum = LedgerSum::default();
+                sum.add(quantity, digest);
+                self.0.insert(sku.to_owned(), sum);
+            }
+        }
+    }
+}
+
+impl LedgerSum {
+    pub(crate) fn add(&mut self, quantity: i64, digest: EntryDigest) {
+        self.entries += 1;
+        self.quantity += i128::from(quantity);
+        self.digest.add(digest);
+    }
 }
 
 /// Things as the gate has them, asked for by what the log knows; `None` where the gate does not
@@ -165,15 +249,26 @@ pub struct GateThings {
     pub users: Vec<(Uuid, Option<u64>)>,
     /// By the hash of an address: the user that owns it.
     pub claims: Vec<(String, Option<Uuid>)>,
+    /// Records that stayed pending for as long as it was looked.
+    pub stuck: Vec<StuckRecord>,
     /// How many more were found to be as they are in the log.
     pub agreed: u64,
+}
+
+/// A record that was decided and that nobody takes on: what it took is held by nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StuckRecord {
+    /// Its id.
+    pub id: Uuid,
+    /// What it is about; `None` where it cannot be read.
+    pub about: Option<Thing>,
 }
 
 impl GateThings {
     /// How many things were asked for.
     pub(crate) fn len(&self) -> u64 {
         let asked = self.items.len() + self.orders.len() + self.users.len() + self.claims.len();
-        asked as u64 + self.agreed
+        (asked + self.stuck.len()) as u64 + self.agreed
     }
 }
 
@@ -188,6 +283,8 @@ pub enum Thing {
     User(Uuid),
     /// The claim on the address with this hash.
     Address(String),
+    /// A record that is pending.
+    Record(Uuid),
 }
 
 /// A thing that differs.
@@ -208,6 +305,7 @@ impl fmt::Display for Thing {
             Self::Order(id) => write!(f, "order {id}"),
             Self::User(id) => write!(f, "user {id}"),
             Self::Address(hash) => write!(f, "address {hash}"),
+            Self::Record(id) => write!(f, "record {id}"),
         }
     }
 }

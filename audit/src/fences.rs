@@ -1,11 +1,12 @@
 //! Fences and epochs: whether a record counts, and whether the log is whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use crate::checks::Check;
 use crate::entry::{Entry, Kind};
+use crate::evidence::Horizon;
 use crate::place::{Partition, Place, Topic};
 use crate::report::Findings;
 
@@ -25,6 +26,8 @@ pub(crate) struct Fences {
     next_offset: u64,
     /// Where the first copy of each epoch's fence stands.
     first: BTreeMap<u64, u64>,
+    /// Where the first record of each epoch that counts stands behind its fence.
+    counted: BTreeMap<u64, u64>,
     highest: u64,
 }
 
@@ -80,6 +83,15 @@ impl Fences {
         Standing::Valid
     }
 
+    /// A record of an epoch counts.
+    pub(crate) fn counts(&mut self, epoch: u64, place: Place) {
+        let newest = self.counted.last_key_value();
+        let known = newest.is_some_and(|(newest, _)| *newest == epoch);
+        if !known && self.first.contains_key(&epoch) {
+            self.counted.entry(epoch).or_insert(place.offset);
+        }
+    }
+
     /// How many epochs have a fence here.
     pub(crate) fn count(&self) -> usize {
         self.first.len()
@@ -102,6 +114,10 @@ impl Fences {
 pub(crate) struct Epochs {
     read: bool,
     layout: Option<(Place, Layout)>,
+    /// The number of the first claim's epoch is its offset and this.
+    base: Option<u64>,
+    /// The offsets of all claims.
+    claims: BTreeSet<u64>,
     opened: Vec<(Place, u64, BTreeMap<String, u64>)>,
 }
 
@@ -117,6 +133,7 @@ struct Layout {
 enum EpochJson {
     Claim {
         layout: Layout,
+        base: u64,
     },
     Opened {
         epoch: u64,
@@ -131,7 +148,11 @@ impl Epochs {
         self.read = true;
         findings.looked(Check::Readable);
         match serde_json::from_slice(bytes) {
-            Ok(EpochJson::Claim { layout }) => self.claim(place, layout, findings),
+            Ok(EpochJson::Claim { layout, base }) => {
+                self.base.get_or_insert(base);
+                self.claims.insert(place.offset);
+                self.claim(place, layout, findings);
+            }
             Ok(EpochJson::Opened { epoch, fences }) => self.opened.push((place, epoch, fences)),
             Ok(EpochJson::SignOfLifeAsked {} | EpochJson::SignOfLife {}) => {}
             Err(error) => {
@@ -152,14 +173,18 @@ impl Epochs {
         }
     }
 
-    /// Every partition of the layout exists, and every epoch that opened has its fences there.
+    /// Every partition of the layout exists, every epoch that opened or has records that count has
+    /// its fences there, and every fence is of an epoch that was claimed.
     pub(crate) fn check<'a>(
         &self,
         partitions: impl Iterator<Item = (Partition, &'a Fences)>,
+        horizon: &Horizon,
         findings: &mut Findings,
     ) {
-        let named: BTreeMap<String, &Fences> = partitions
-            .map(|(partition, fences)| (partition.to_string(), fences))
+        let partitions: Vec<_> = partitions.collect();
+        let named = partitions.iter();
+        let named: BTreeMap<String, &Fences> = named
+            .map(|(partition, fences)| (partition.to_string(), *fences))
             .collect();
         if !self.read {
             let missing = "The topic of epochs is empty or was not read.";
@@ -181,6 +206,68 @@ impl Epochs {
                         None => format!("Epoch {epoch} was opened, but its fence is gone."),
                     };
                     findings.broken(Check::Complete, name, *place, found);
+                }
+            }
+        }
+        self.check_claims(&partitions, horizon, findings);
+        self.check_counted(&partitions, &named, horizon, findings);
+    }
+
+    /// A fence of an epoch that nobody claimed would make void whatever comes behind it. (A fence
+    /// below the base is one of the log that was imported.)
+    fn check_claims(
+        &self,
+        partitions: &[(Partition, &Fences)],
+        horizon: &Horizon,
+        findings: &mut Findings,
+    ) {
+        let base = self.base.unwrap_or(0);
+        for (partition, fences) in partitions {
+            for (epoch, offset) in &fences.first {
+                let (partition, offset) = (*partition, *offset);
+                let place = Place { partition, offset };
+                // The claim of a fence that came later may stand behind the end that was read.
+                if !horizon.has(place) {
+                    continue;
+                }
+                findings.looked(Check::Fences);
+                let claim = epoch.checked_sub(base);
+                if claim.is_some_and(|claim| !self.claims.contains(&claim)) {
+                    let found = format!("It fences epoch {epoch}, which nobody claimed.");
+                    findings.broken(Check::Fences, partition.to_string(), place, found);
+                }
+            }
+        }
+    }
+
+    /// An epoch decides nothing before all its fences stand, also one whose node died before it
+    /// could write that it is open.
+    fn check_counted(
+        &self,
+        partitions: &[(Partition, &Fences)],
+        named: &BTreeMap<String, &Fences>,
+        horizon: &Horizon,
+        findings: &mut Findings,
+    ) {
+        let opened: BTreeSet<u64> = self.opened.iter().map(|(_, epoch, _)| *epoch).collect();
+        let mut counted = BTreeMap::<u64, Place>::new();
+        for (partition, fences) in partitions {
+            for (epoch, offset) in &fences.counted {
+                let (partition, offset) = (*partition, *offset);
+                let place = Place { partition, offset };
+                // The fences of one that came later may stand behind the ends that were read.
+                if horizon.has(place) && !opened.contains(epoch) {
+                    counted.entry(*epoch).or_insert(place);
+                }
+            }
+        }
+        for (epoch, place) in counted {
+            findings.looked(Check::Complete);
+            for name in self.layout.iter().flat_map(|(_, layout)| layout.names()) {
+                let fences = named.get(&name);
+                if fences.is_none_or(|fences| !fences.first.contains_key(&epoch)) {
+                    let found = format!("Epoch {epoch} has records that count, but no fence here.");
+                    findings.broken(Check::Complete, name, place, found);
                 }
             }
         }

@@ -1,11 +1,11 @@
 //! The gate against the log, while the gate is quiet: nothing decided that is not in the log,
-//! nothing in the log that is not settled.
+//! nothing in the log that is not settled, and nothing that stays between the two.
 
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use crate::evidence::{GateDifference, GateItem, GateOrder, GateThings, Thing};
+use crate::evidence::{GateDifference, GateItem, GateOrder, GateThings, StuckRecord, Thing};
 use crate::place::Place;
 use crate::stock::Warehouse;
 use crate::whole::Whole;
@@ -35,7 +35,27 @@ pub(crate) fn compare_things(gate: &GateThings, log: &Whole<'_>) -> Vec<GateDiff
         let known = owners.get(hash.as_str()).copied();
         compare_claim(hash, *owner, known)
     });
-    items.chain(orders).chain(users).chain(claims).collect()
+    let stuck = gate.stuck.iter().map(held_by_nobody);
+    items
+        .chain(orders)
+        .chain(users)
+        .chain(claims)
+        .chain(stuck)
+        .collect()
+}
+
+/// S4: what was decided is brought into the log and settled, by any node, within seconds.
+fn held_by_nobody(record: &StuckRecord) -> GateDifference {
+    let about = match &record.about {
+        Some(thing) => format!("of {thing} "),
+        None => "that cannot be read ".to_owned(),
+    };
+    let found = format!(
+        "The decision {about}stays pending: no node brings it into the log and settles it, so that \
+         nobody holds what it took. Any command-api that can write to the log does it within \
+         seconds: start one, or look why it cannot."
+    );
+    differs(Thing::Record(record.id), None, found)
 }
 
 fn compare_item(
@@ -89,19 +109,19 @@ fn compare_order(id: Uuid, gate: Option<&GateOrder>, log: &Whole<'_>) -> Option<
         let found = "The gate has it, but no record places it.";
         return gate.map(|_| differs(thing, None, found));
     };
-    let status = order.status();
+    let (status, version) = (order.status(), order.reached.version);
     let found = match gate {
         None if order.cancelled.is_some() => return None,
         None => format!("It is {status} in the log, but the gate does not know it."),
         Some(gate) => {
-            let same =
-                (gate.version, &*gate.status, gate.total) == (order.version, status, order.total);
+            let same = (gate.version, &*gate.status, gate.total) == (version, status, order.total);
             if same {
                 return None;
             }
             format!(
-                "The gate has it {} at version {} for {}, the log {status} at version {} for {}.",
-                gate.status, gate.version, gate.total, order.version, order.total
+                "The gate has it {} at version {} for {}, the log {status} at version {version} \
+                 for {}.",
+                gate.status, gate.version, gate.total, order.total
             )
         }
     };
@@ -111,7 +131,7 @@ fn compare_order(id: Uuid, gate: Option<&GateOrder>, log: &Whole<'_>) -> Option<
 
 fn compare_user(id: Uuid, gate: Option<u64>, log: &Whole<'_>) -> Option<GateDifference> {
     let user = log.user(id);
-    let version = user.map(|(_, user)| user.version);
+    let version = user.map(|(_, user)| user.reached.version);
     if gate == version {
         return None;
     }
@@ -120,7 +140,7 @@ fn compare_user(id: Uuid, gate: Option<u64>, log: &Whole<'_>) -> Option<GateDiff
         None => "no such user".to_owned(),
     };
     let found = format!("The gate has {}, the log {}.", named(gate), named(version));
-    let since = user.and_then(|(partition, user)| Some(user.newest?.of(partition)));
+    let since = user.and_then(|(partition, user)| user.reached.place(partition));
     Some(differs(Thing::User(id), since, found))
 }
 

@@ -29,10 +29,10 @@
 //!
 //! The modules in the order of an entry: `entry` and `body` read it, `fences` says whether it
 //! counts, `versions`, `keys`, `orders`, `users` and `stock` fold what does, all within one
-//! [`Part`] of the log; `whole` puts the parts together, `read_models` and `gate` compare,
-//! [`report`] tells.
+//! [`Part`] of the log; `whole` puts the parts together and judges what they say of each other,
+//! `read_models` and `gate` compare (by `digest` what is too long to keep), [`report`] tells.
 //!
-//! Memory: about 500 bytes for each order with its key, its lines (1.5 of them) and its records
+//! Memory: about 600 bytes for each order with its key, its lines (1.5 of them) and its records
 //! (see `examples/fold`, which measures).
 
 use std::collections::BTreeMap;
@@ -41,6 +41,7 @@ use fnv::FnvHashSet;
 
 mod body;
 mod checks;
+mod digest;
 mod entry;
 mod evidence;
 mod fences;
@@ -59,9 +60,11 @@ mod versions;
 mod whole;
 
 pub use checks::Check;
+pub use digest::OrderDigest;
 pub use evidence::{
-    Acknowledged, Checkpoint, Evidence, GateDifference, GateItem, GateOrder, GateThings, Given,
-    Horizon, ItemRow, LedgerSum, OrderRow, ReadModelRows, Thing, UserRow,
+    Acknowledged, CatalogueRow, Checkpoint, Evidence, GateDifference, GateItem, GateOrder,
+    GateThings, Given, Horizon, ItemRow, Ledger, LedgerEntry, OrderRow, ReadModelRows, StuckRecord,
+    Thing, UserRow,
 };
 pub use part::Part;
 pub use place::{Partition, Place, Topic};
@@ -168,7 +171,7 @@ impl Audit {
         counts.partitions = read.count() as u64;
         counts.keys = self.keys.len() as u64;
         let whole = Whole::new(&self.parts);
-        check_epochs(&self.parts, &mut findings);
+        check_epochs(&self.parts, &evidence.horizon, &mut findings);
         self.records.check(&mut findings);
         let again = self.parts.values().flat_map(|part| &part.again);
         let copies = again.filter(|again| self.records.is_copy(again, &mut findings));
@@ -176,6 +179,7 @@ impl Audit {
         self.keys
             .check(&newest, evidence.key_retention, &mut findings);
         let held = whole.held_where(|_, order| order.cancelled.is_none());
+        whole.check(&evidence.horizon, &evidence.strangers, &mut findings);
         whole.stock.check(&held, &evidence.horizon, &mut findings);
         self.acknowledged(evidence, &whole, &mut findings);
         match &evidence.read_models {
@@ -254,12 +258,12 @@ fn compare_gate(evidence: &Evidence, whole: &Whole<'_>, findings: &mut Findings)
 }
 
 /// What the topic of epochs says of the others: their fences, and which partition is whose.
-fn check_epochs(parts: &BTreeMap<Partition, Part>, findings: &mut Findings) {
+fn check_epochs(parts: &BTreeMap<Partition, Part>, horizon: &Horizon, findings: &mut Findings) {
     let nothing = fences::Epochs::default();
     let of_epochs = parts.iter().find(|(of, _)| of.topic == Topic::Epochs);
     let epochs = of_epochs.map_or(&nothing, |(_, part)| &part.epochs);
     let fences = parts.iter().map(|(of, part)| (*of, &part.fences));
-    epochs.check(fences, findings);
+    epochs.check(fences, horizon, findings);
     for (partition, part) in parts {
         if let Some(count) = epochs.count(partition.topic) {
             part.check_partition(count, findings);

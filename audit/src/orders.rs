@@ -3,12 +3,14 @@
 use fnv::FnvHashMap;
 use uuid::Uuid;
 
-use crate::body::{Line, Placed};
+use crate::body::{Line, Money, Placed};
 use crate::checks::Check;
+use crate::digest::OrderDigest;
 use crate::entry::Entry;
 use crate::place::{Offset, Place};
 use crate::report::Findings;
 use crate::stock::SkuNumber;
+use crate::versions::Reached;
 
 /// Every order that a record names.
 #[derive(Debug, Default)]
@@ -16,24 +18,31 @@ pub(crate) struct Orders {
     by_id: FnvHashMap<u128, Order>,
     /// The lines of all orders, one order's together.
     lines: Vec<(SkuNumber, i64)>,
+    /// What one unit of each SKU was sold for, and the first order of that.
+    prices: FnvHashMap<(SkuNumber, Money), Offset>,
     placed: u64,
 }
 
 /// An order. Its two offsets answer what it was at any earlier position.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
-    pub(crate) version: u64,
+    pub(crate) reached: Reached,
     pub(crate) placed: Option<Offset>,
     pub(crate) cancelled: Option<Offset>,
+    /// Whose it is.
+    pub(crate) user: Uuid,
     pub(crate) total: i64,
-    first_line: usize,
-    lines: usize,
+    /// Microseconds since 1970.
+    pub(crate) placed_at: i64,
+    pub(crate) digest: OrderDigest,
+    first_line: u32,
+    lines: u32,
 }
 
 impl Orders {
-    /// The version of an order, to be moved on.
-    pub(crate) fn version(&mut self, id: Uuid) -> &mut u64 {
-        &mut self.by_id.entry(id.as_u128()).or_default().version
+    /// How far an order is, to be moved on.
+    pub(crate) fn reached(&mut self, id: Uuid) -> &mut Reached {
+        &mut self.by_id.entry(id.as_u128()).or_default().reached
     }
 
     pub(crate) fn place(
@@ -56,11 +65,18 @@ impl Orders {
             let found = format!("It was placed before, at {}.", before.of(place.partition));
             return findings.broken(Check::Lives, entry.name(), place, found);
         }
-        order.placed = Some(Offset::new(place.offset));
+        let at = Offset::new(place.offset);
+        order.placed = Some(at);
+        order.user = event.user;
         order.total = event.total.amount;
-        order.first_line = self.lines.len();
-        self.lines.extend(numbered);
-        order.lines = self.lines.len() - order.first_line;
+        order.placed_at = event.at;
+        order.digest = OrderDigest::new(&event.lines, event.total);
+        order.first_line = self.lines.len() as u32;
+        order.lines = event.lines.len() as u32;
+        for ((sku, quantity), line) in numbered.zip(&event.lines) {
+            self.lines.push((sku, quantity));
+            self.prices.entry((sku, line.unit_price)).or_insert(at);
+        }
         self.placed += 1;
     }
 
@@ -87,8 +103,8 @@ impl Orders {
             return findings.broken(Check::Lives, entry.name(), place, found);
         }
         order.cancelled = Some(Offset::new(place.offset));
-        let held = &self.lines[order.first_line..][..order.lines];
-        let (held, returned) = (summed(held.to_vec()), summed(returned));
+        let held = lines_of(&self.lines, order).to_vec();
+        let (held, returned) = (summed(held), summed(returned));
         if held != returned {
             let (held, returned) = (units(&held), units(&returned));
             let found = format!("It held {held} units, but {returned} are given back.");
@@ -123,8 +139,18 @@ impl Orders {
 
     /// What an order holds while it lives.
     pub(crate) fn lines(&self, order: &Order) -> &[(SkuNumber, i64)] {
-        &self.lines[order.first_line..][..order.lines]
+        lines_of(&self.lines, order)
     }
+
+    /// Every price that an order stated for one unit of a SKU, with the first such order.
+    pub(crate) fn prices(&self) -> impl Iterator<Item = (SkuNumber, Money, Offset)> {
+        let prices = self.prices.iter();
+        prices.map(|((sku, price), at)| (*sku, *price, *at))
+    }
+}
+
+fn lines_of<'a>(lines: &'a [(SkuNumber, i64)], order: &Order) -> &'a [(SkuNumber, i64)] {
+    &lines[order.first_line as usize..][..order.lines as usize]
 }
 
 impl Order {
@@ -166,6 +192,7 @@ fn check_amounts(entry: &Entry<'_>, order: &Placed<'_>, place: Place, findings: 
             quantity,
             unit_price,
             total,
+            ..
         } = line;
         let expected = i128::from(unit_price.amount) * i128::from(*quantity);
         sum += i128::from(total.amount);

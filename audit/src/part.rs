@@ -3,6 +3,7 @@
 
 use crate::body::{Body, Event};
 use crate::checks::Check;
+use crate::digest::EntryDigest;
 use crate::entry::{self, Entry, Kind};
 use crate::fences::{Epochs, Fences, Standing};
 use crate::keys::{Key, Newest, Use};
@@ -108,12 +109,12 @@ impl Part {
             let findings = &mut self.findings;
             return findings.broken(Check::Readable, entry.name(), place, found);
         };
-        let known = match entry.kind {
-            Kind::Users => self.users.version(id),
-            Kind::Orders => self.orders.version(id),
-            Kind::Inventory | Kind::Fence => self.stock.version(entry.aggregate, place),
+        let reached = match entry.kind {
+            Kind::Users => self.users.reached(id),
+            Kind::Orders => self.orders.reached(id),
+            Kind::Inventory | Kind::Fence => self.stock.reached(entry.aggregate, place),
         };
-        if !versions::is_next(known, entry, place, &mut self.findings) {
+        if !versions::is_next(reached, entry, place, &mut self.findings) {
             self.again.push(Again::new(entry, place));
             return self.pass_over(place, entry);
         }
@@ -122,9 +123,7 @@ impl Part {
             id: entry.id,
             place,
         });
-        if entry.kind == Kind::Users {
-            self.users.goes_on(id, place);
-        }
+        self.fences.counts(entry.epoch, place);
         match Body::read(entry) {
             Ok(body) => self.apply(id, place, entry, &body),
             Err(error) => {
@@ -161,13 +160,16 @@ impl Part {
         }
         // What the record states, not what its events would give: whether the two are one is a
         // check of its own, and readers in other languages rely on the statement.
+        let order = (entry.kind == Kind::Orders).then_some(id);
         for units in &body.movements {
+            let reason = body.reason(units.sku);
             let movement = Movement {
                 sku: self.stock.number(units.sku, place),
                 offset: place.offset,
                 epoch: entry.epoch,
                 time: body.time,
                 quantity: units.quantity,
+                entry: EntryDigest::new(Some(place), units.quantity, reason, order),
             };
             self.stock.take_in(movement);
         }
@@ -188,7 +190,12 @@ impl Part {
                 self.orders
                     .cancel(id, entry, returned.collect(), place, findings);
             }
-            Event::ItemCreated { sku } => stock.create(entry, sku, place, findings),
+            Event::ItemCreated { sku, terms } => {
+                stock.create(entry, sku, place, findings);
+                stock.change(entry.aggregate, terms, place);
+            }
+            Event::ItemChanged(terms) => stock.change(entry.aggregate, terms, place),
+            Event::ItemDiscontinued => stock.discontinue(entry.aggregate, place),
             Event::StockMoved { sku, .. } => stock::belongs(entry, sku, place, findings),
             Event::UserRegistered(registered) => {
                 self.users.register(id, entry, registered, place, findings);

@@ -2,13 +2,16 @@
 //!
 //! Orders, users and movements remember where they stand, so the fold of the whole log answers for
 //! any earlier position too: what stands at or behind a partition's checkpoint is left out.
+//!
+//! Not compared: sealed data, an order's history, what is searched in, an item's time of creation,
+//! and of the ledger times, actors and references.
 
 use std::collections::BTreeMap;
 
 use fnv::{FnvHashMap, FnvHashSet};
 
 use crate::checks::Check;
-use crate::evidence::{ItemRow, LedgerSum, OrderRow, ReadModelRows, UserRow};
+use crate::evidence::{CatalogueRow, ItemRow, Ledger, LedgerSum, OrderRow, ReadModelRows, UserRow};
 use crate::orders::Order;
 use crate::place::{Offset, Partition, Place};
 use crate::report::Findings;
@@ -24,6 +27,9 @@ pub(crate) fn compare(rows: &ReadModelRows, log: &Whole<'_>, findings: &mut Find
     };
     compare_orders(&rows.orders, &seen, log, findings);
     compare_items(&rows.items, &seen, log, findings);
+    if let Some(catalogue) = &rows.catalogue {
+        compare_catalogue(catalogue, &seen, log, findings);
+    }
     if let Some(users) = &rows.users {
         compare_users(users, &seen, log, findings);
     }
@@ -98,14 +104,32 @@ fn compare_orders(rows: &[OrderRow], seen: &Seen, log: &Whole<'_>, findings: &mu
             continue;
         };
         shown.insert(row.id.as_u128());
+        let next = seen.next_offset(partition);
+        let mut found = vec![];
         if (row.status.as_str(), row.total) != (status, order.total) {
-            let found = format!(
+            found.push(format!(
                 "The row says {} for {}, the log {status} for {}.",
                 row.status, row.total, order.total
-            );
+            ));
+        }
+        if !order.reached.allows(row.version, next) {
+            let (row, log) = (row.version, order.reached.told(next));
+            found.push(format!("The row is at version {row}, the log at {log}."));
+        }
+        if row.user != order.user {
+            let (row, log) = (row.user, order.user);
+            found.push(format!("The row is of user {row}, in the log of {log}."));
+        }
+        if row.placed_at != order.placed_at {
+            found.push("The row has another time of placing than the log.".to_owned());
+        }
+        if row.digest != Some(order.digest) {
+            found.push("The row's lines or its currency are not those of the log.".to_owned());
+        }
+        if !found.is_empty() {
             let cancelled = order.cancelled.filter(|_| status == "cancelled");
             let since = cancelled.or(order.placed).map(|at| at.of(partition));
-            findings.broken(Check::ReadModels, about(), since, found);
+            findings.broken(Check::ReadModels, about(), since, found.join(" "));
         }
     }
     let mut missing: Vec<_> = log
@@ -157,6 +181,61 @@ fn compare_items(rows: &[ItemRow], seen: &Seen, log: &Whole<'_>, findings: &mut 
     }
 }
 
+/// What the catalogue said at the checkpoint. An item whose own records were not seen yet is a
+/// stub, which says nothing.
+fn compare_catalogue(rows: &[CatalogueRow], seen: &Seen, log: &Whole<'_>, findings: &mut Findings) {
+    for row in rows {
+        findings.looked(Check::ReadModels);
+        let about = || format!("sku {}", row.sku);
+        let number = log.stock.number_of(&row.sku);
+        let said = number.and_then(|number| {
+            log.stock
+                .catalogue_before(number, |of| seen.next_offset(of))
+        });
+        let Some((partition, entry, reached)) = said else {
+            if row.version != 0 {
+                let found = format!(
+                    "The row is at version {}, but the log up to the checkpoint does not create it.",
+                    row.version
+                );
+                findings.broken(Check::ReadModels, about(), None, found);
+            }
+            continue;
+        };
+        let next = seen.next_offset(partition);
+        let status = if entry.active {
+            "active"
+        } else {
+            "discontinued"
+        };
+        let price = entry.price;
+        let same = row.name == *entry.name
+            && row.category.as_deref() == entry.category.as_deref()
+            && (row.price, &*row.currency) == (price.amount, &*price.currency.to_string())
+            && row.status == status;
+        if same && reached.allows(row.version, next) {
+            continue;
+        }
+        let category =
+            |category: Option<&str>| category.map_or("none".into(), |it| format!("{it:?}"));
+        let found = format!(
+            "The row says {} at version {}: {:?} for {} {}, category {}; the log {status} at {}: \
+             {:?} for {price}, category {}.",
+            row.status,
+            row.version,
+            row.name,
+            row.price,
+            row.currency,
+            category(row.category.as_deref()),
+            reached.told(next),
+            entry.name,
+            category(entry.category.as_deref()),
+        );
+        let since = reached.place(partition).filter(|_| reached.is_seen(next));
+        findings.broken(Check::ReadModels, about(), since, found);
+    }
+}
+
 /// A user's version at the checkpoint is known where the checkpoint is behind its newest record;
 /// before that it has to be a lower one.
 fn compare_users(rows: &[UserRow], seen: &Seen, log: &Whole<'_>, findings: &mut Findings) {
@@ -172,27 +251,22 @@ fn compare_users(rows: &[UserRow], seen: &Seen, log: &Whole<'_>, findings: &mut 
             continue;
         };
         shown.insert(row.id);
-        let role = user
-            .role_before(seen.next_offset(partition))
-            .unwrap_or_default();
-        let whole = seen.has_at(partition, user.newest);
-        let version_fits = match whole {
-            true => row.version == user.version,
-            false => row.version < user.version,
-        };
+        let next = seen.next_offset(partition);
+        let role = user.role_before(next).unwrap_or_default();
+        let version_fits = user.reached.allows(row.version, next);
         if row.role != role || *row.email_hash != *user.email_hash || !version_fits {
             let found = format!(
-                "The row says {} at version {} with the address {}, the log {role} at version \
-                 {}{} with {}.",
+                "The row says {} at version {} with the address {}, the log {role} at {} with {}.",
                 row.role,
                 row.version,
                 row.email_hash,
-                user.version,
-                if whole { "" } else { " or before" },
+                user.reached.told(next),
                 user.email_hash
             );
-            let since = if whole { user.newest } else { user.registered };
-            let since = since.map(|at| at.of(partition));
+            let since = match user.reached.is_seen(next) {
+                true => user.reached.place(partition),
+                false => user.registered.map(|at| at.of(partition)),
+            };
             findings.broken(Check::ReadModels, about(), since, found);
         }
     }
@@ -205,30 +279,42 @@ fn compare_users(rows: &[UserRow], seen: &Seen, log: &Whole<'_>, findings: &mut 
     }
 }
 
-fn compare_ledger(rows: &[LedgerSum], seen: &Seen, log: &Whole<'_>, findings: &mut Findings) {
-    let mut rows: BTreeMap<&str, (u64, i128)> = rows
+fn compare_ledger(ledger: &Ledger, seen: &Seen, log: &Whole<'_>, findings: &mut Findings) {
+    let mut rows: BTreeMap<&str, LedgerSum> = ledger
+        .0
         .iter()
-        .map(|row| (&*row.sku, (row.entries, i128::from(row.quantity))))
+        .map(|(sku, sum)| (sku.as_str(), *sum))
         .collect();
     for (number, sku) in log.stock.skus() {
         let moves = log.stock.movements(number);
-        let (mut newest, mut expected) = (None, (0, 0));
+        let (mut newest, mut expected) = (None, LedgerSum::default());
         for (place, movement) in moves.filter(|(place, _)| seen.has(*place)) {
             newest = newest.max(Some((movement.time, place)));
-            expected = (expected.0 + 1, expected.1 + i128::from(movement.quantity));
+            expected.add(movement.quantity, movement.entry);
         }
-        let found = rows.remove(sku).unwrap_or((0, 0));
+        let row = rows.remove(sku).unwrap_or_default();
         findings.looked(Check::ReadModels);
-        if found != expected {
-            let found = format!(
-                "Its ledger has {} entries that move {}, the log {} that move {}.",
-                found.0, found.1, expected.0, expected.1
-            );
-            let newest = newest.map(|(_, place)| place);
-            findings.broken(Check::ReadModels, format!("sku {sku}"), newest, found);
+        if row == expected {
+            continue;
         }
+        let figures = |sum: &LedgerSum| (sum.entries, sum.quantity);
+        let found = if figures(&row) != figures(&expected) {
+            format!(
+                "Its ledger has {} entries that move {}, the log {} that move {}.",
+                row.entries, row.quantity, expected.entries, expected.quantity
+            )
+        } else {
+            format!(
+                "Its ledger has {} entries that move {} as the log has, but of some the reason, \
+                 the order or the record is another.",
+                row.entries, row.quantity
+            )
+        };
+        let newest = newest.map(|(_, place)| place);
+        findings.broken(Check::ReadModels, format!("sku {sku}"), newest, found);
     }
-    for (sku, (entries, quantity)) in rows {
+    for (sku, row) in rows {
+        let (entries, quantity) = (row.entries, row.quantity);
         let found = format!("Its ledger has {entries} entries that move {quantity}, the log none.");
         findings.broken(Check::ReadModels, format!("sku {sku}"), None, found);
     }

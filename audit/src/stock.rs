@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 
 use fnv::FnvHashMap;
 
+use crate::body::{Money, Terms};
 use crate::checks::Check;
+use crate::digest::EntryDigest;
 use crate::entry::Entry;
 use crate::evidence::Horizon;
 use crate::moments;
 use crate::place::{Offset, Partition, Place, Topic};
 use crate::report::Findings;
+
+use crate::versions::Reached;
 
 /// Stands for a SKU: within a partition, or in the warehouse.
 pub(crate) type SkuNumber = u32;
@@ -29,12 +33,23 @@ pub(crate) struct Shelf {
 #[derive(Debug)]
 struct Item {
     sku: Box<str>,
-    /// Of the item, in its own partition.
-    version: u64,
+    /// How far the item's own records are, in its own partition.
+    reached: Reached,
+    /// What the catalogue said of it, each with the record since which it did.
+    catalogue: Vec<(Offset, CatalogueEntry)>,
     /// Where it came into the catalogue.
     created: Option<Offset>,
     /// The first record that names it.
     named: Offset,
+}
+
+/// What the catalogue says of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CatalogueEntry {
+    pub(crate) name: Box<str>,
+    pub(crate) price: Money,
+    pub(crate) category: Option<Box<str>>,
+    pub(crate) active: bool,
 }
 
 /// What one record did to the availability of one SKU.
@@ -45,6 +60,8 @@ pub(crate) struct Movement {
     pub(crate) epoch: u64,
     pub(crate) time: i64,
     pub(crate) quantity: i64,
+    /// The entry that the stock ledger has of it.
+    pub(crate) entry: EntryDigest,
 }
 
 impl Shelf {
@@ -57,17 +74,47 @@ impl Shelf {
         self.numbers.insert(sku.into(), number);
         self.items.push(Item {
             sku: sku.into(),
-            version: 0,
+            reached: Reached::default(),
+            catalogue: vec![],
             created: None,
             named: Offset::new(place.offset),
         });
         number
     }
 
-    /// The version of an item, to be moved on.
-    pub(crate) fn version(&mut self, sku: &str, place: Place) -> &mut u64 {
+    /// How far an item is, to be moved on.
+    pub(crate) fn reached(&mut self, sku: &str, place: Place) -> &mut Reached {
         let number = self.number(sku, place);
-        &mut self.items[number as usize].version
+        &mut self.items[number as usize].reached
+    }
+
+    /// The catalogue says something else of an item from here on; it can be ordered.
+    pub(crate) fn change(&mut self, sku: &str, terms: &Terms<'_>, place: Place) {
+        let entry = CatalogueEntry {
+            name: (*terms.name).into(),
+            price: terms.price,
+            category: terms.category.as_deref().map(Box::from),
+            active: true,
+        };
+        self.says(sku, entry, place);
+    }
+
+    /// No more orders of it are taken from here on.
+    pub(crate) fn discontinue(&mut self, sku: &str, place: Place) {
+        let number = self.number(sku, place);
+        if let Some((_, entry)) = self.items[number as usize].catalogue.last() {
+            let entry = CatalogueEntry {
+                active: false,
+                ..entry.clone()
+            };
+            self.says(sku, entry, place);
+        }
+    }
+
+    fn says(&mut self, sku: &str, entry: CatalogueEntry, place: Place) {
+        let number = self.number(sku, place);
+        let catalogue = &mut self.items[number as usize].catalogue;
+        catalogue.push((Offset::new(place.offset), entry));
     }
 
     /// An item comes into the catalogue, once.
@@ -103,7 +150,7 @@ impl Shelf {
 
     /// The SKUs of the items that have records here.
     pub(crate) fn with_records(&self) -> impl Iterator<Item = &str> {
-        let items = self.items.iter().filter(|item| item.version > 0);
+        let items = self.items.iter().filter(|item| item.reached.version > 0);
         items.map(|item| item.sku.as_ref())
     }
 }
@@ -210,6 +257,30 @@ impl<'a> Warehouse<'a> {
     pub(crate) fn created(&self, sku: SkuNumber) -> Option<Place> {
         let mut created = self.item(sku);
         created.find_map(|(partition, item)| Some(item.created?.of(partition)))
+    }
+
+    /// What the catalogue said of an item in its partition before an offset, and how far its
+    /// records are; `None` where no record before it creates the item.
+    pub(crate) fn catalogue_before(
+        &self,
+        sku: SkuNumber,
+        next_offset: impl Fn(Partition) -> u64,
+    ) -> Option<(Partition, &'a CatalogueEntry, Reached)> {
+        self.item(sku).find_map(|(of, item)| {
+            let mut newest_first = item.catalogue.iter().rev();
+            let seen = newest_first.find(|(at, _)| at.get() < next_offset(of));
+            seen.map(|(_, entry)| (of, entry, item.reached))
+        })
+    }
+
+    /// Whether the catalogue ever said that one unit costs this.
+    pub(crate) fn ever_cost(&self, sku: SkuNumber, price: Money) -> bool {
+        let mut said = self.item(sku).flat_map(|(_, item)| &item.catalogue);
+        said.any(|(_, entry)| entry.price == price)
+    }
+
+    pub(crate) fn sku(&self, number: SkuNumber) -> &'a str {
+        self.skus[number as usize]
     }
 
     /// Units that can be ordered, now.

@@ -10,6 +10,7 @@ use crate::checks::Check;
 use crate::entry::Entry;
 use crate::place::{Offset, Place};
 use crate::report::Findings;
+use crate::versions::Reached;
 
 /// Every user that a record names.
 #[derive(Debug, Default)]
@@ -18,9 +19,7 @@ pub(crate) struct Users(BTreeMap<Uuid, User>);
 /// A user. What it was at an earlier position is known as far as it is compared.
 #[derive(Debug, Default)]
 pub(crate) struct User {
-    pub(crate) version: u64,
-    /// Where its newest record stands.
-    pub(crate) newest: Option<Offset>,
+    pub(crate) reached: Reached,
     pub(crate) registered: Option<Offset>,
     pub(crate) email_hash: Box<str>,
     /// Every role, with the record since which it is.
@@ -28,14 +27,9 @@ pub(crate) struct User {
 }
 
 impl Users {
-    /// The version of a user, to be moved on.
-    pub(crate) fn version(&mut self, id: Uuid) -> &mut u64 {
-        &mut self.0.entry(id).or_default().version
-    }
-
-    /// A record of it counts.
-    pub(crate) fn goes_on(&mut self, id: Uuid, place: Place) {
-        self.0.entry(id).or_default().newest = Some(Offset::new(place.offset));
+    /// How far a user is, to be moved on.
+    pub(crate) fn reached(&mut self, id: Uuid) -> &mut Reached {
+        &mut self.0.entry(id).or_default().reached
     }
 
     pub(crate) fn register(

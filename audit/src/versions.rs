@@ -4,30 +4,72 @@ use uuid::Uuid;
 
 use crate::checks::Check;
 use crate::entry::Entry;
-use crate::place::Place;
+use crate::place::{Offset, Partition, Place};
 use crate::report::Findings;
+
+/// How far the records of an aggregate go.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reached {
+    /// The version after its newest record; 0 where it has none.
+    pub(crate) version: u64,
+    /// Where that stands.
+    pub(crate) newest: Option<Offset>,
+}
+
+impl Reached {
+    /// Whether a row that has seen its partition up to an offset may be at this version: at the
+    /// newest one where it has seen that, otherwise at one before.
+    pub(crate) fn allows(&self, version: u64, next_offset: u64) -> bool {
+        match self.is_seen(next_offset) {
+            true => version == self.version,
+            false => (1..self.version).contains(&version),
+        }
+    }
+
+    /// The version that is allowed, in words.
+    pub(crate) fn told(&self, next_offset: u64) -> String {
+        let before = if self.is_seen(next_offset) {
+            ""
+        } else {
+            " or before"
+        };
+        format!("version {}{before}", self.version)
+    }
+
+    pub(crate) fn is_seen(&self, next_offset: u64) -> bool {
+        self.newest.is_some_and(|newest| newest.get() < next_offset)
+    }
+
+    pub(crate) fn place(&self, partition: Partition) -> Option<Place> {
+        Some(self.newest?.of(partition))
+    }
+}
 
 /// Judges a record that no fence makes void by the version that its aggregate has: whether it is
 /// the next. After a gap the versions go on from the record found, so that one missing record is
 /// told once.
 pub(crate) fn is_next(
-    known: &mut u64,
+    reached: &mut Reached,
     entry: &Entry<'_>,
     place: Place,
     findings: &mut Findings,
 ) -> bool {
     findings.looked(Check::Versions);
-    if entry.version <= *known {
+    let known = reached.version;
+    if entry.version <= known {
         return false;
     }
-    if entry.version > *known + 1 {
+    if entry.version > known + 1 {
         let found = format!(
             "Version {} follows version {known}: records between them are missing.",
             entry.version
         );
         findings.broken(Check::Versions, entry.name(), place, found);
     }
-    *known = entry.version;
+    *reached = Reached {
+        version: entry.version,
+        newest: Some(Offset::new(place.offset)),
+    };
     true
 }
 

@@ -1,12 +1,17 @@
 //! All partitions together: what a question about one order or user is put to.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
+use fnv::FnvHashSet;
 use uuid::Uuid;
 
+use crate::checks::Check;
+use crate::evidence::Horizon;
 use crate::orders::Order;
 use crate::part::Part;
-use crate::place::{Partition, Place};
+use crate::place::{Offset, Partition, Place};
+use crate::report::Findings;
 use crate::stock::Warehouse;
 use crate::users::User;
 
@@ -54,12 +59,76 @@ impl<'a> Whole<'a> {
         })
     }
 
-    /// Whose each address is, and since which record. The format has no event that gives one up.
+    /// Whose each address is, and since which record: its first owner's, for the format has no
+    /// event that gives one up.
     pub(crate) fn owners(&self) -> BTreeMap<&'a str, (Uuid, Place)> {
-        let owner = |(partition, id, user): (Partition, Uuid, &'a User)| {
-            Some((&*user.email_hash, (id, user.registered?.of(partition))))
-        };
-        self.users().filter_map(owner).collect()
+        self.all_owners(|_, _| ())
+    }
+
+    /// As [`Whole::owners`]; tells of every address that has another owner: both.
+    fn all_owners(
+        &self,
+        mut another: impl FnMut((Uuid, Place), (&str, Uuid, Place)),
+    ) -> BTreeMap<&'a str, (Uuid, Place)> {
+        let mut owners = BTreeMap::new();
+        for (partition, id, user) in self.users() {
+            let Some(registered) = user.registered else {
+                continue;
+            };
+            let (hash, place) = (&*user.email_hash, registered.of(partition));
+            match owners.entry(hash) {
+                Entry::Vacant(free) => drop(free.insert((id, place))),
+                Entry::Occupied(first) => another(*first.get(), (hash, id, place)),
+            }
+        }
+        owners
+    }
+
+    /// What partitions know of each other's people and prices: one user registers with an address,
+    /// orders are of users who registered, and each unit costs what the catalogue said.
+    ///
+    /// What an order rests on stood in the log before it was decided; it may stand behind the end
+    /// up to which its partition was read, where the order itself came later.
+    pub(crate) fn check(&self, horizon: &Horizon, strangers: &[Uuid], findings: &mut Findings) {
+        self.all_owners(|(first, at), (hash, id, place)| {
+            let (about, found) = (
+                format!("address {hash}"),
+                format!("User {id} registers with it, but it is user {first}'s since {at}."),
+            );
+            findings.broken(Check::Lives, about, place, found);
+        });
+        let users = self.users().map(|(_, id, _)| id);
+        let users: FnvHashSet<u128> = users
+            .chain(strangers.iter().copied())
+            .map(|id| id.as_u128())
+            .collect();
+        for (partition, part) in self.parts {
+            let end = horizon.end(*partition);
+            let seen = |at: &Offset| at.get() < end;
+            for (id, order) in part.orders.iter() {
+                let placed = order.placed.filter(seen);
+                if let Some(placed) = placed
+                    && !users.contains(&order.user.as_u128())
+                {
+                    let found = format!("It is of user {}, who never registered.", order.user);
+                    let about = format!("order {id}");
+                    findings.broken(Check::Lives, about, placed.of(*partition), found);
+                }
+            }
+            let mut prices: Vec<_> = part.orders.prices().filter(|(.., at)| seen(at)).collect();
+            prices.sort_by_key(|(.., at)| *at);
+            for (number, price, at) in prices {
+                findings.looked(Check::Amounts);
+                let Some(number) = self.stock.here(*partition, number) else {
+                    continue;
+                };
+                let (sku, place) = (self.stock.sku(number), at.of(*partition));
+                if self.stock.created(number).is_some() && !self.stock.ever_cost(number, price) {
+                    let found = format!("An order has it for {price}, which it never cost.");
+                    findings.broken(Check::Amounts, format!("sku {sku}"), place, found);
+                }
+            }
+        }
     }
 
     /// Units in the orders that `alive` chooses, by SKU number.

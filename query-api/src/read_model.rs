@@ -16,7 +16,10 @@ pub mod users;
 
 use std::path::Path;
 
-pub use dump::{Dump, DumpedCheckpoint, DumpedItem, DumpedLedger, DumpedOrder, DumpedUser};
+pub use dump::{
+    Dump, DumpedCheckpoint, DumpedEntry, DumpedItem, DumpedMovement, DumpedOrder, DumpedUser,
+    HearMovement,
+};
 pub use inventory::{Item, ItemsFilter, Movement};
 pub use migrations::history::{HistoryEntry, HistoryStep};
 pub use migrations::ledger::{LedgerActor, LedgerReason};

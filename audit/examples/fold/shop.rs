@@ -1,8 +1,9 @@
-//! The log of a made-up shop, written by hand from the description of the format: half of the
-//! orders have two lines, a tenth are cancelled, each has an idempotency key. Also included by
-//! `holdfast`'s example, which writes it to where `holdfast audit` finds it.
+//! The log of a made-up shop, written by hand from the description of the format: every user has
+//! three orders, half of them have two lines, a tenth are cancelled, each has an idempotency key.
+//! Also included by `holdfast`'s example, which writes it to where `holdfast audit` finds it.
 
 const SKUS: u64 = 1_000;
+const ORDERS_PER_USER: u64 = 3;
 
 /// How many partitions each topic has.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +49,7 @@ pub(crate) fn write(orders: u64, layout: Layout, mut append: impl FnMut(Written)
         inventory,
     } = layout;
     let claim = format!(
-        r#"{{"type":"claim","layout":{{"users":{users},"orders":{of_orders},"inventory":{inventory}}}}}"#
+        r#"{{"type":"claim","base":1,"layout":{{"users":{users},"orders":{of_orders},"inventory":{inventory}}}}}"#
     );
     let fences = fences.join(",");
     let opened = format!(r#"{{"type":"opened","epoch":1,"fences":{{{fences}}}}}"#);
@@ -73,14 +74,24 @@ pub(crate) fn write(orders: u64, layout: Layout, mut append: impl FnMut(Written)
     for sku in 0..SKUS {
         let sku = format!("S{sku:05}");
         let events = format!(
-            r#"{{"type":"item-created","sku":"{sku}"}},{{"type":"stock-moved","sku":"{sku}","quantity":100000000}}"#
+            r#"{{"type":"item-created","sku":"{sku}","name":"A product","price":{{"amount":1999,"currency":"EUR"}},"category":null}},{{"type":"stock-moved","sku":"{sku}","quantity":100000000,"reason":"received","reference":null}}"#
         );
         let movements = format!(r#"{{"sku":"{sku}","quantity":100000000}}"#);
         append("inventory", inventory, &sku, &|number| {
             record(number, 1, "inventory", &sku, &events, &movements)
         });
     }
+    for user in 0..orders.div_ceil(ORDERS_PER_USER) {
+        let id = user_id(user);
+        let event = format!(
+            r#"{{"type":"user-registered","id":"{id}","email_hash":"{user:064x}","role":"customer","at":"2026-01-31T12:00:00.000000Z"}}"#
+        );
+        append("users", users, &id, &|number| {
+            record(number, 1, "users", &id, &event, "")
+        });
+    }
     for order in 0..orders {
+        let user = user_id(order / ORDERS_PER_USER);
         let id = uuid::Uuid::from_u128(u128::from(order) << 64 | 0xA000).to_string();
         let lines = 1 + order % 2;
         let sku = |line| (order * 7 + line) % (SKUS - 1) / 2 + line * SKUS / 2;
@@ -88,7 +99,7 @@ pub(crate) fn write(orders: u64, layout: Layout, mut append: impl FnMut(Written)
             .map(|line| format!("S{:05}", sku(line)))
             .collect();
         append("orders", of_orders, &id, &|number| {
-            placed(number, &id, &skus)
+            placed(number, &id, &user, &skus)
         });
         if order % 10 == 0 {
             append("orders", of_orders, &id, &|number| {
@@ -108,7 +119,11 @@ fn partition_of(aggregate: &str, count: u16) -> u16 {
     (hash % u64::from(count)) as u16
 }
 
-fn placed(number: usize, id: &str, skus: &[String]) -> String {
+fn user_id(number: u64) -> String {
+    uuid::Uuid::from_u128(u128::from(number) << 64 | 0xB000).to_string()
+}
+
+fn placed(number: usize, id: &str, user: &str, skus: &[String]) -> String {
     let line = |sku: &String| {
         format!(
             r#"{{"sku":"{sku}","name":"A product","quantity":2,"unit_price":{{"amount":1999,"currency":"EUR"}},"total":{{"amount":3998,"currency":"EUR"}}}}"#
@@ -117,7 +132,7 @@ fn placed(number: usize, id: &str, skus: &[String]) -> String {
     let lines = skus.iter().map(line).collect::<Vec<_>>().join(",");
     let total = 3998 * skus.len();
     let event = format!(
-        r#"{{"type":"order-placed","id":"{id}","user_id":"{id}","lines":[{lines}],"total":{{"amount":{total},"currency":"EUR"}},"at":"2026-01-31T12:00:00.000000Z"}}"#
+        r#"{{"type":"order-placed","id":"{id}","user_id":"{user}","lines":[{lines}],"total":{{"amount":{total},"currency":"EUR"}},"at":"2026-01-31T12:00:00.000000Z"}}"#
     );
     record(number, 1, "orders", id, &event, &units(skus, -2))
 }

@@ -1,11 +1,14 @@
 //! Read models and gate against the log.
 
 use audit::{
-    Check, Checkpoint, Evidence, GateItem, GateOrder, GateThings, ItemRow, LedgerSum, OrderRow,
-    Partition, ReadModelRows, Topic, UserRow,
+    CatalogueRow, Check, Checkpoint, Evidence, GateItem, GateOrder, GateThings, ItemRow, Ledger,
+    LedgerEntry, OrderDigest, OrderRow, Partition, Place, ReadModelRows, StuckRecord, Thing, Topic,
+    UserRow,
 };
 
-use crate::shop::{PRICE, Shop, assert_broken, order};
+use serde_json::json;
+
+use crate::shop::{BUYER, PRICE, Shop, assert_broken, line, order};
 
 const PARTITIONS: [(Topic, u16); 5] = [
     (Topic::Users, 0),
@@ -24,11 +27,20 @@ fn shop() -> Shop {
     shop
 }
 
+/// Microseconds from 1970 to the beginning of 2026.
+const NEW_YEAR: i64 = 1_767_225_600_000_000;
+
+/// A row of an order of [`shop`]: they were placed in the seconds of their numbers.
 fn order_row(number: u128, status: &str, units: i64) -> OrderRow {
+    let (lines, total) = (json!([line("A", units)]).to_string(), PRICE * units);
     OrderRow {
         id: order(number),
+        user: order(BUYER),
+        version: if status == "placed" { 1 } else { 2 },
         status: status.to_owned(),
-        total: PRICE * units,
+        total,
+        placed_at: NEW_YEAR + (number as i64 + 1) * 1_000_000,
+        digest: OrderDigest::of_row(&lines, total, "EUR"),
     }
 }
 
@@ -38,6 +50,18 @@ fn item_row(supplied: i64, held: i64) -> ItemRow {
         supplied,
         held,
         sold: 0,
+    }
+}
+
+fn catalogue_row() -> CatalogueRow {
+    CatalogueRow {
+        sku: "A".to_owned(),
+        version: 2,
+        name: "N".to_owned(),
+        price: PRICE,
+        currency: "EUR".to_owned(),
+        category: None,
+        status: "active".to_owned(),
     }
 }
 
@@ -51,6 +75,7 @@ fn rows(shop: &Shop) -> ReadModelRows {
         checkpoints: PARTITIONS.map(checkpoint).to_vec(),
         orders: vec![order_row(2, "placed", 3), order_row(3, "cancelled", 1)],
         items: vec![item_row(10, 3)],
+        catalogue: Some(vec![catalogue_row()]),
         ..ReadModelRows::default()
     }
 }
@@ -79,7 +104,7 @@ fn rows_that_are_the_fold_of_the_log_are_ok() {
     let shop = shop();
     let report = shop.audit_with(&with_rows(rows(&shop)));
     assert_broken(&report, &[]);
-    assert_eq!(report.of(Check::ReadModels).unwrap().looked_at, 8);
+    assert_eq!(report.of(Check::ReadModels).unwrap().looked_at, 9);
 }
 
 #[test]
@@ -163,7 +188,7 @@ fn rows_of_more_than_the_log_has_are_found() {
     rows.checkpoints[0].next_offset += 1;
     rows.checkpoints[1].highest_fence += 1;
     let expected = [
-        (Check::ReadModels, "checkpoint of users/0", "", "ends at 1"),
+        (Check::ReadModels, "checkpoint of users/0", "", "ends at 2"),
         (
             Check::ReadModels,
             "checkpoint of orders/0",
@@ -268,6 +293,10 @@ fn user_row(number: u128, email_hash: &str, role: &str, version: u64) -> UserRow
     }
 }
 
+fn buyer() -> UserRow {
+    user_row(BUYER, "buyer", "customer", 1)
+}
+
 #[test]
 fn a_gates_users_and_addresses_are_those_of_the_log() {
     let address = |hash: &str, owner| (hash.to_owned(), owner);
@@ -290,20 +319,20 @@ fn a_gates_users_and_addresses_are_those_of_the_log() {
         (
             Check::Gate,
             &*names[0],
-            "users/0@3",
+            "users/0@4",
             "version 1, the log version 2",
         ),
-        (Check::Gate, &*names[1], "users/0@2", "no such user"),
+        (Check::Gate, &*names[1], "users/0@3", "no such user"),
         (
             Check::Gate,
             "address kim",
-            "users/0@1",
+            "users/0@2",
             "in the log to user",
         ),
         (
             Check::Gate,
             "address alex",
-            "users/0@2",
+            "users/0@3",
             "belongs to nobody",
         ),
     ];
@@ -317,52 +346,229 @@ fn rows_of_users_are_compared_as_of_their_checkpoint() {
         let mut rows = rows(&shop);
         (rows.orders, rows.items) = (vec![], vec![item_row(10, 0)]);
         rows.checkpoints[0].next_offset = seen;
-        rows.users = Some(users);
+        rows.users = Some(users.into_iter().chain([buyer()]).collect());
         shop.audit_with(&with_rows(rows))
     };
     let alex = user_row(6, "alex", "customer", 1);
     let sound = vec![user_row(5, "kim", "staff", 2), alex.clone()];
-    assert_broken(&with(4, sound), &[]);
+    assert_broken(&with(5, sound), &[]);
     let before = vec![user_row(5, "kim", "customer", 1), alex.clone()];
-    assert_broken(&with(3, before), &[]);
+    assert_broken(&with(4, before), &[]);
     let name = format!("user {}", order(5));
     for wrong in [
         user_row(5, "kim", "admin", 2),
         user_row(5, "sam", "staff", 2),
         user_row(5, "kim", "staff", 1),
     ] {
-        let expected = (Check::ReadModels, &*name, "users/0@3", "the log staff");
-        assert_broken(&with(4, vec![wrong, alex.clone()]), &[expected]);
+        let expected = (Check::ReadModels, &*name, "users/0@4", "the log staff");
+        assert_broken(&with(5, vec![wrong, alex.clone()]), &[expected]);
     }
-    let expected = (Check::ReadModels, &*name, "users/0@1", "no row");
-    assert_broken(&with(4, vec![alex]), &[expected]);
+    let expected = (Check::ReadModels, &*name, "users/0@2", "no row");
+    assert_broken(&with(5, vec![alex]), &[expected]);
+}
+
+/// An entry of the ledger: the record's place, units, why, for which order.
+type Entry = (Topic, u16, u64, i64, &'static str, Option<u128>);
+
+/// What the ledger has of [`shop`].
+fn entries() -> Vec<Entry> {
+    vec![
+        (Topic::Inventory, 0, 2, 10, "received", None),
+        (Topic::Orders, 0, 1, -3, "order", Some(2)),
+        (Topic::Orders, 1, 1, -1, "order", Some(3)),
+        (Topic::Orders, 1, 2, 1, "cancellation", Some(3)),
+    ]
+}
+
+fn ledger(sku: &str, entries: &[Entry]) -> Option<Ledger> {
+    let mut ledger = Ledger::default();
+    for (topic, number, offset, quantity, reason, of) in entries.iter().copied() {
+        let partition = Partition { topic, number };
+        let entry = LedgerEntry {
+            place: Some(Place { partition, offset }),
+            quantity,
+            reason,
+            order: of.map(order),
+        };
+        ledger.add(sku, entry);
+    }
+    Some(ledger)
 }
 
 #[test]
 fn the_ledger_is_compared_by_its_sums() {
     let shop = shop();
-    let with = |sku: &str, entries, quantity| {
-        let mut rows = rows(&shop);
-        rows.ledger = Some(vec![LedgerSum {
-            sku: sku.to_owned(),
-            entries,
-            quantity,
-        }]);
+    let with = |ledger: Option<Ledger>| {
+        let rows = ReadModelRows {
+            ledger,
+            ..rows(&shop)
+        };
         shop.audit_with(&with_rows(rows))
     };
-    assert_broken(&with("A", 4, 7), &[]);
-    for (entries, quantity) in [(4, 8), (3, 7)] {
+    let mut backwards = entries();
+    backwards.reverse();
+    assert_broken(&with(ledger("A", &backwards)), &[]);
+    let mut more = entries();
+    more[0].3 += 1;
+    for wrong in [&more[..], &entries()[1..]] {
         let expected = (
             Check::ReadModels,
             "sku A",
             "orders/1@2",
             "the log 4 that move 7",
         );
-        assert_broken(&with("A", entries, quantity), &[expected]);
+        assert_broken(&with(ledger("A", wrong)), &[expected]);
     }
     let expected = [
         (Check::ReadModels, "sku A", "orders/1@2", "has 0 entries"),
         (Check::ReadModels, "sku Z", "", "the log none"),
     ];
-    assert_broken(&with("Z", 4, 7), &expected);
+    assert_broken(&with(ledger("Z", &entries())), &expected);
+}
+
+#[test]
+fn an_entry_of_the_ledger_with_another_reason_order_or_record_is_found() {
+    let shop = shop();
+    type Change = fn(&mut Entry);
+    let changes: [Change; 4] = [
+        |entry| entry.4 = "recount",
+        |entry| entry.5 = Some(3),
+        |entry| entry.5 = None,
+        |entry| entry.2 += 1,
+    ];
+    for change in changes {
+        let mut entries = entries();
+        change(&mut entries[1]);
+        let rows = ReadModelRows {
+            ledger: ledger("A", &entries),
+            ..rows(&shop)
+        };
+        let expected = (Check::ReadModels, "sku A", "orders/1@2", "is another");
+        assert_broken(&shop.audit_with(&with_rows(rows)), &[expected]);
+    }
+}
+
+#[test]
+fn whatever_an_orders_row_says_is_compared() {
+    let shop = shop();
+    let name = format!("order {}", order(2));
+    type Change = fn(&mut OrderRow);
+    let changes: [(Change, &str); 5] = [
+        (|row| row.user = order(9), "in the log of"),
+        (|row| row.version = 2, "the log at version 1"),
+        (|row| row.placed_at += 1, "another time"),
+        (
+            |row| {
+                let lines = json!([line("A", 4)]).to_string();
+                row.digest = OrderDigest::of_row(&lines, row.total, "EUR");
+            },
+            "lines",
+        ),
+        (
+            |row| {
+                let lines = json!([line("A", 3)]).to_string();
+                row.digest = OrderDigest::of_row(&lines, row.total, "JPY");
+            },
+            "currency",
+        ),
+    ];
+    for (change, words) in changes {
+        let mut rows = rows(&shop);
+        change(&mut rows.orders[0]);
+        let expected = (Check::ReadModels, &*name, "orders/0@1", words);
+        assert_broken(&shop.audit_with(&with_rows(rows)), &[expected]);
+    }
+    assert_eq!(OrderDigest::of_row("[{}]", 1, "EUR"), None);
+}
+
+#[test]
+fn what_the_catalogue_says_is_compared_as_of_the_checkpoint() {
+    let mut shop = shop();
+    shop.append(shop.changed("A", "say \"M\"", 150));
+    shop.append(shop.discontinued("A"));
+    let end = shop.end("inventory", 0);
+    let with = |seen: u64, row: CatalogueRow| {
+        let mut rows = rows(&shop);
+        rows.checkpoints[3].next_offset = seen;
+        if seen < 3 {
+            rows.items = vec![item_row(0, 3)];
+        }
+        rows.catalogue = Some(vec![row]);
+        shop.audit_with(&with_rows(rows))
+    };
+    let changed = |version, status: &str| CatalogueRow {
+        version,
+        name: "say \"M\"".to_owned(),
+        price: 150,
+        category: Some("light".to_owned()),
+        status: status.to_owned(),
+        ..catalogue_row()
+    };
+    let stub = CatalogueRow {
+        version: 0,
+        name: String::new(),
+        price: 0,
+        currency: "XXX".to_owned(),
+        status: String::new(),
+        ..catalogue_row()
+    };
+    assert_broken(&with(end, changed(4, "discontinued")), &[]);
+    assert_broken(&with(end - 1, changed(3, "active")), &[]);
+    assert_broken(&with(end - 2, catalogue_row()), &[]);
+    assert_broken(&with(1, stub.clone()), &[]);
+    let newest = format!("inventory/0@{}", end - 1);
+    let sound = changed(4, "discontinued");
+    for wrong in [
+        stub,
+        changed(3, "discontinued"),
+        changed(4, "active"),
+        CatalogueRow {
+            price: 151,
+            ..sound.clone()
+        },
+        CatalogueRow {
+            currency: "JPY".to_owned(),
+            ..sound.clone()
+        },
+        CatalogueRow {
+            name: "M".to_owned(),
+            ..sound.clone()
+        },
+        CatalogueRow {
+            category: None,
+            ..sound.clone()
+        },
+    ] {
+        let expected = (Check::ReadModels, "sku A", &*newest, "the log discontinued");
+        assert_broken(&with(end, wrong), &[expected]);
+    }
+    // Not the newest one where the checkpoint is before it, and none before it is created.
+    let expected = (Check::ReadModels, "sku A", "", "version 4 or before");
+    assert_broken(&with(end - 1, changed(4, "active")), &[expected]);
+    let expected = (Check::ReadModels, "sku A", "", "does not create it");
+    assert_broken(&with(1, catalogue_row()), &[expected]);
+}
+
+#[test]
+fn a_record_that_stays_pending_is_held_by_nobody() {
+    let shop = shop();
+    let things = GateThings {
+        stuck: vec![
+            StuckRecord {
+                id: order(7),
+                about: Some(Thing::Sku("A".to_owned())),
+            },
+            StuckRecord {
+                id: order(8),
+                about: None,
+            },
+        ],
+        ..GateThings::default()
+    };
+    let names = [7, 8].map(|number| format!("record {}", order(number)));
+    let expected = [
+        (Check::Gate, &*names[0], "", "of sku A stays pending"),
+        (Check::Gate, &*names[1], "", "that cannot be read"),
+    ];
+    assert_broken(&shop.audit_with(&with_things(things)), &expected);
 }

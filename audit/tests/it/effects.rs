@@ -1,6 +1,6 @@
 //! Faults of what records do: keys, movements, amounts, lives and returns.
 
-use audit::Check;
+use audit::{Check, Evidence, Horizon, Partition, Topic};
 use serde_json::json;
 
 use crate::shop::{Record, Shop, assert_broken, order};
@@ -99,8 +99,11 @@ fn an_order_has_one_currency() {
     let mut record = shop.placed(2, &[("A", 2)]);
     record.events[0]["lines"][0]["unit_price"]["currency"] = json!("JPY");
     shop.append(record);
-    let expected = (Check::Amounts, &*name(2), "orders/0@1", "not in EUR");
-    assert_broken(&shop.audit(), &[expected]);
+    let expected = [
+        (Check::Amounts, &*name(2), "orders/0@1", "not in EUR"),
+        (Check::Amounts, "sku A", "orders/0@1", "for 100 JPY"),
+    ];
+    assert_broken(&shop.audit(), &expected);
 }
 
 /// Scenario T3: lines of one SKU have to be added up before they are judged.
@@ -190,4 +193,74 @@ fn an_item_speaks_of_no_other() {
         (Check::Lives, "sku B", "inventory/0@3", "none creates it"),
     ];
     assert_broken(&shop.audit(), &expected);
+}
+
+#[test]
+fn an_address_is_registered_once() {
+    let mut shop = Shop::open();
+    shop.append(shop.registered(5, "kim"));
+    shop.append(shop.registered(6, "kim"));
+    let expected = (Check::Lives, "address kim", "users/0@3", "since users/0@2");
+    assert_broken(&shop.audit(), &[expected]);
+}
+
+fn of_a_stranger(shop: &Shop) -> Record {
+    let mut record = shop.placed(2, &[("A", 1)]);
+    record.events[0]["user_id"] = json!(order(9));
+    record
+}
+
+#[test]
+fn an_order_is_of_a_user_who_registered() {
+    let mut shop = Shop::open();
+    shop.append(of_a_stranger(&shop));
+    let expected = (Check::Lives, &*name(2), "orders/0@1", "never registered");
+    assert_broken(&shop.audit(), &[expected]);
+    let known = Evidence {
+        strangers: vec![order(9)],
+        ..Evidence::default()
+    };
+    assert_broken(&shop.audit_with(&known), &[]);
+}
+
+fn for_another_price(shop: &Shop, price: i64) -> Record {
+    let mut record = shop.placed(2, &[("A", 1)]);
+    let money = json!({"amount": price, "currency": "EUR"});
+    let event = &mut record.events[0];
+    event["lines"][0]["unit_price"] = money.clone();
+    event["lines"][0]["total"] = money.clone();
+    event["total"] = money;
+    record
+}
+
+#[test]
+fn a_unit_costs_what_the_catalogue_says_or_said() {
+    let mut shop = Shop::open();
+    shop.append(shop.changed("A", "N", 150));
+    shop.append(shop.changed("A", "N", 200));
+    shop.append(shop.discontinued("A"));
+    shop.append(for_another_price(&shop, 150));
+    shop.append(shop.placed(4, &[("A", 1)]));
+    assert_broken(&shop.audit(), &[]);
+    let mut shop = Shop::open();
+    shop.append(for_another_price(&shop, 99));
+    let expected = (Check::Amounts, "sku A", "orders/0@1", "for 99 EUR");
+    assert_broken(&shop.audit(), &[expected]);
+}
+
+/// The end of `orders` was asked later than the others: user and price stand behind theirs.
+#[test]
+fn an_order_that_comes_while_the_log_is_read_may_rest_on_what_was_not_read() {
+    for record in [of_a_stranger, |shop| for_another_price(shop, 99)] as [fn(&Shop) -> Record; 2] {
+        let mut shop = Shop::open();
+        let (topic, number) = (Topic::Orders, 0);
+        let end = shop.end("orders", 0);
+        let before = Evidence {
+            horizon: Horizon(vec![(Partition { topic, number }, end)]),
+            ..Evidence::default()
+        };
+        shop.append(record(&shop));
+        assert_broken(&shop.audit_with(&before), &[]);
+        assert!(!shop.audit().ok);
+    }
 }

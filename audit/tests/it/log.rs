@@ -247,3 +247,76 @@ fn an_acknowledged_command_without_a_valid_record_is_lost() {
     ];
     assert_broken(&shop.audit_with(&lost), &expected);
 }
+
+/// Whatever came behind it in its partition would be void.
+#[test]
+fn a_fence_that_nobody_claimed_is_found() {
+    let mut shop = Shop::open();
+    let epoch = std::mem::replace(&mut shop.epoch, 1 << 60);
+    shop.fence("orders", 0);
+    shop.epoch = epoch;
+    shop.append(shop.placed(2, &[("A", 1)]));
+    let report = shop.audit();
+    let expected = (
+        Check::Fences,
+        "orders/0",
+        "orders/0@1",
+        "which nobody claimed",
+    );
+    assert_broken(&report, &[expected]);
+    assert_eq!(report.counts.void, 1);
+}
+
+/// Two nodes claimed at once: one gave up before its fences, the other died within them.
+#[test]
+fn an_epoch_of_which_nothing_came_is_no_fault() {
+    let mut shop = Shop::open();
+    shop.claim();
+    shop.claim();
+    shop.fence("orders", 0);
+    shop.open_epoch();
+    shop.append(shop.placed(2, &[("A", 1)]));
+    assert_broken(&shop.audit(), &[]);
+}
+
+#[test]
+fn an_epoch_whose_node_died_before_it_said_so_has_all_its_fences() {
+    let mut shop = Shop::open();
+    shop.begin_epoch();
+    shop.append(shop.placed(2, &[("A", 1)]));
+    assert_broken(&shop.audit(), &[]);
+    shop.claim();
+    shop.fence("orders", 0);
+    shop.append(shop.placed(4, &[("A", 1)]));
+    let names = ["users/0", "orders/1", "inventory/0", "inventory/1"];
+    let expected = names.map(|name| (Check::Complete, name, "orders/0@4", "but no fence here"));
+    assert_broken(&shop.audit(), &expected);
+}
+
+/// The ends of partitions are asked one after the other, and a recovery came between: its claim
+/// or other fences stand behind ends that were asked before.
+#[test]
+fn an_epoch_that_begins_while_the_log_is_read_is_no_fault() {
+    let mut shop = Shop::open();
+    let partition = Partition {
+        topic: Topic::Orders,
+        number: 0,
+    };
+    let horizon = |shop: &Shop| Evidence {
+        horizon: audit::Horizon(vec![(partition, shop.end("orders", 0))]),
+        ..Evidence::default()
+    };
+    let before = horizon(&shop);
+    shop.epoch += 7;
+    shop.fence("orders", 0);
+    assert_broken(&shop.audit_with(&before), &[]);
+    assert!(!shop.audit_with(&horizon(&shop)).ok);
+
+    let mut shop = Shop::open();
+    shop.claim();
+    shop.fence("orders", 0);
+    let before = horizon(&shop);
+    shop.append(shop.placed(2, &[("A", 1)]));
+    assert_broken(&shop.audit_with(&before), &[]);
+    assert!(!shop.audit_with(&horizon(&shop)).ok);
+}

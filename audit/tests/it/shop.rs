@@ -11,6 +11,9 @@ use uuid::Uuid;
 /// What every unit costs.
 pub(crate) const PRICE: i64 = 100;
 
+/// Whose orders these are.
+pub(crate) const BUYER: u128 = 0;
+
 const PARTITIONS: [(&str, u16); 5] = [
     ("users", 0),
     ("orders", 0),
@@ -100,10 +103,11 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// One epoch was opened, and `A` came into the catalogue with 10 units.
+    /// One epoch was opened, the buyer registered, and `A` came into the catalogue with 10 units.
     pub(crate) fn open() -> Self {
         let mut shop = Self::default();
         shop.open_epoch();
+        shop.append(shop.registered(BUYER, "buyer"));
         shop.append(shop.created("A"));
         shop.append(shop.moved("A", 10));
         shop
@@ -128,18 +132,29 @@ impl Shop {
     }
 
     pub(crate) fn open_epoch(&mut self) {
-        self.epoch = self.end("epochs", 0) + 1;
-        let claim = json!({"type": "claim", "id": Uuid::nil(), "interface": 1, "base": 1,
-            "layout": {"users": 1, "orders": 2, "inventory": 2}, "node": Uuid::nil(),
-            "shop": {"currency": "EUR", "secrets_check": ""}});
-        self.write("epochs", 0, claim.to_string());
+        let fences = self.begin_epoch();
+        let opened = json!({"type": "opened", "epoch": self.epoch, "fences": fences});
+        self.write("epochs", 0, opened.to_string());
+    }
+
+    /// Claims and fences an epoch, whose node then dies before it says that it is open.
+    pub(crate) fn begin_epoch(&mut self) -> Value {
+        self.claim();
         let mut fences = json!({});
         for (topic, partition) in PARTITIONS {
             let offset = self.fence(topic, partition);
             fences[format!("{topic}/{partition}")] = json!(offset);
         }
-        let opened = json!({"type": "opened", "epoch": self.epoch, "fences": fences});
-        self.write("epochs", 0, opened.to_string());
+        fences
+    }
+
+    /// Claims an epoch, and no more.
+    pub(crate) fn claim(&mut self) {
+        self.epoch = self.end("epochs", 0) + 1;
+        let claim = json!({"type": "claim", "id": Uuid::nil(), "interface": 1, "base": 1,
+            "layout": {"users": 1, "orders": 2, "inventory": 2}, "node": Uuid::nil(),
+            "shop": {"currency": "EUR", "secrets_check": ""}});
+        self.write("epochs", 0, claim.to_string());
     }
 
     /// Appends the current epoch's fence once more.
@@ -199,6 +214,17 @@ impl Shop {
         self.record("inventory", sku, json!([event]), json!([]))
     }
 
+    pub(crate) fn changed(&self, sku: &str, name: &str, price: i64) -> Record {
+        let event = json!({"type": "item-changed", "name": name,
+            "price": {"amount": price, "currency": "EUR"}, "category": "light"});
+        self.record("inventory", sku, json!([event]), json!([]))
+    }
+
+    pub(crate) fn discontinued(&self, sku: &str) -> Record {
+        let event = json!({"type": "item-discontinued"});
+        self.record("inventory", sku, json!([event]), json!([]))
+    }
+
     pub(crate) fn moved(&self, sku: &str, quantity: i64) -> Record {
         let event = json!({"type": "stock-moved", "sku": sku, "quantity": quantity,
             "reason": "received", "reference": null});
@@ -208,15 +234,10 @@ impl Shop {
 
     /// Lines have to be sorted by SKU.
     pub(crate) fn placed(&self, number: u128, lines: &[(&str, i64)]) -> Record {
-        let line = |(sku, quantity): &(&str, i64)| {
-            json!({"sku": sku, "name": "say \"N\"", "quantity": quantity,
-                "unit_price": {"amount": PRICE, "currency": "EUR"},
-                "total": {"amount": PRICE * quantity, "currency": "EUR"}})
-        };
         let total: i64 = lines.iter().map(|(_, quantity)| PRICE * quantity).sum();
         let id = order(number).to_string();
-        let event = json!({"type": "order-placed", "id": id, "user_id": Uuid::nil(),
-            "lines": lines.iter().map(line).collect::<Vec<_>>(),
+        let event = json!({"type": "order-placed", "id": id, "user_id": order(BUYER),
+            "lines": lines.iter().map(|(sku, quantity)| line(sku, *quantity)).collect::<Vec<_>>(),
             "total": {"amount": total, "currency": "EUR"}, "at": time(self.ids as i64)});
         self.record("orders", &id, json!([event]), units(lines, -1))
     }
@@ -273,6 +294,13 @@ impl Shop {
     }
 }
 
+/// A line of an order.
+pub(crate) fn line(sku: &str, quantity: i64) -> Value {
+    json!({"sku": sku, "name": "say \"N\"", "quantity": quantity,
+        "unit_price": {"amount": PRICE, "currency": "EUR"},
+        "total": {"amount": PRICE * quantity, "currency": "EUR"}})
+}
+
 fn units(lines: &[(&str, i64)], sign: i64) -> Value {
     lines
         .iter()
@@ -317,6 +345,6 @@ fn a_sound_log_keeps_every_promise() {
             report.counts.epochs,
             report.counts.orders
         ),
-        (8, 2, 3)
+        (9, 2, 3)
     );
 }

@@ -6,12 +6,16 @@
 //! into the log between just before that and just after. Then everything that was decided about it
 //! stood in the log and was settled, and the two have to be the same. A thing that never keeps
 //! still is left for the next audit.
+//!
+//! What is pending at the first look has to be done with soon: its own node does it at once, and
+//! where that died another does it within seconds. So those records are waited for, as long as
+//! they get fewer; what then still is pending is held by nobody, and is a difference itself.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use audit::{Audit, GateDifference, GateOrder, GateThings, Given, Thing};
+use anyhow::{Context, Result, bail};
+use audit::{Audit, GateDifference, GateOrder, GateThings, Given, StuckRecord, Thing};
 use command_api::commands::users::email_claim;
 use command_api::gate::{
     AggregateKey, Current, Gate, GateError, LoadedAggregate, Look, Looked, Pending,
@@ -20,15 +24,16 @@ use domain::email::EmailHash;
 use domain::order::Order;
 use domain::sku::Sku;
 use migrations::words::word;
-use record::{AggregateType, Record};
+use record::{AggregateType, Envelope, Record};
 use uuid::Uuid;
 
 use super::reading::Reader;
 
 /// Things that the gate is asked for in one call.
 const LOOKS_PER_CALL: usize = 500;
-/// How often what differs is looked at again, and after how long. A node's death leaves records
-/// pending until another completes them, which takes some seconds.
+/// How often what differs or is pending is looked at again, and after how long: for 10 seconds
+/// after the last record was done with. A node's death leaves records pending until another finds
+/// them in two scans, three seconds apart, and completes them one after the other.
 const TURNS: u32 = 40;
 const TURN_AFTER: Duration = Duration::from_millis(250);
 
@@ -55,15 +60,14 @@ async fn look_again(
     reader: &mut Reader,
 ) -> Result<Given<GateThings>> {
     let mut asked = everything(&reader.audit);
-    let mut agreed = 0;
-    for turn in 0..TURNS {
-        if turn > 0 {
-            tokio::time::sleep(TURN_AFTER).await;
-            reader.catch_up().await?;
-        }
-        let mut under_way = under_way(&gate.pending(current, None).await?);
+    let (mut agreed, mut turns_left) = (0, TURNS);
+    let mut waiting: Option<Vec<Pending>> = None;
+    loop {
+        let mut pending = gate.pending(current, None).await?;
+        let mut under_way = under_way(&pending);
         let things = ask(gate, current, &asked).await?;
-        under_way.extend(self::under_way(&gate.pending(current, None).await?));
+        pending = gate.pending(current, None).await?;
+        under_way.extend(self::under_way(&pending));
         let before = reader.audit.differing(&things);
         reader.catch_up().await?;
         let after = reader.audit.differing(&things);
@@ -76,14 +80,47 @@ async fn look_again(
             .filter(sure)
             .map(|differs| differs.thing.clone())
             .collect();
-        if after.is_empty() || !sure.is_empty() {
-            return Ok(Ok(only(things, &sure, agreed)));
+        let waited_for = waiting.as_ref().map_or(usize::MAX, Vec::len);
+        let still = still_pending(waiting, pending);
+        turns_left = match still.len() < waited_for {
+            true => TURNS,
+            false => turns_left - 1,
+        };
+        let known = after.is_empty() || !sure.is_empty();
+        if still.is_empty() && known || turns_left == 0 {
+            if still.is_empty() && !known {
+                return Ok(Err(NEVER_STILL));
+            }
+            let stuck = still.iter().map(stuck).collect();
+            return Ok(Ok(only(things, &sure, stuck, agreed)));
         }
         asked = after.into_iter().map(|differs| differs.thing).collect();
+        waiting = Some(still);
+        tokio::time::sleep(TURN_AFTER).await;
+        reader.catch_up().await?;
     }
-    Ok(Err(
-        "some of its figures changed whenever they were looked at; audit again in a quieter moment",
-    ))
+}
+
+const NEVER_STILL: &str =
+    "some of its figures changed whenever they were looked at; audit again in a quieter moment";
+
+/// Of the records that are waited for (at the first look all that are pending), those that still
+/// are pending.
+fn still_pending(waiting: Option<Vec<Pending>>, pending: Vec<Pending>) -> Vec<Pending> {
+    let Some(mut waiting) = waiting else {
+        return pending;
+    };
+    let pending: BTreeSet<_> = pending.iter().map(|pending| pending.record).collect();
+    waiting.retain(|waited_for| pending.contains(&waited_for.record));
+    waiting
+}
+
+fn stuck(pending: &Pending) -> StuckRecord {
+    let record = Record::decode(&pending.payload).ok();
+    StuckRecord {
+        id: pending.record.0,
+        about: record.map(|record| aggregate_of(record.envelope)),
+    }
 }
 
 fn everything(audit: &Audit) -> Vec<Thing> {
@@ -104,16 +141,20 @@ fn under_way(pending: &[Pending]) -> BTreeSet<Thing> {
         let Ok(Record { envelope, body }) = Record::decode(&pending.payload) else {
             continue;
         };
-        let id = Uuid::try_parse(&envelope.aggregate_id);
-        match (envelope.aggregate_type, id) {
-            (AggregateType::Orders, Ok(id)) => things.insert(Thing::Order(id)),
-            (AggregateType::Users, Ok(id)) => things.insert(Thing::User(id)),
-            _ => things.insert(Thing::Sku(envelope.aggregate_id)),
-        };
+        things.insert(aggregate_of(envelope));
         let movements = body.events.movements().into_iter();
         things.extend(movements.map(|moved| Thing::Sku(moved.sku.as_str().to_owned())));
     }
     things
+}
+
+fn aggregate_of(envelope: Envelope) -> Thing {
+    let id = Uuid::try_parse(&envelope.aggregate_id);
+    match (envelope.aggregate_type, id) {
+        (AggregateType::Orders, Ok(id)) => Thing::Order(id),
+        (AggregateType::Users, Ok(id)) => Thing::User(id),
+        _ => Thing::Sku(envelope.aggregate_id),
+    }
 }
 
 async fn ask(gate: &dyn Gate, current: &Current, asked: &[Thing]) -> Result<GateThings> {
@@ -138,6 +179,7 @@ fn question(thing: &Thing) -> Result<Look> {
         Thing::Order(id) => aggregate(AggregateType::Orders, id),
         Thing::User(id) => aggregate(AggregateType::Users, id),
         Thing::Address(hash) => Look::Claimed(email_claim(&EmailHash::parse(hash)?)),
+        Thing::Record(id) => bail!("record {id} is not asked for by its id"),
     })
 }
 
@@ -166,6 +208,7 @@ fn note(things: &mut GateThings, thing: &Thing, looked: Looked) -> Result<()> {
             let owner = aggregate(looked).map(|user| Uuid::try_parse(&user.id));
             things.claims.push((hash.clone(), owner.transpose()?));
         }
+        Thing::Record(_) => {}
     }
     Ok(())
 }
@@ -187,7 +230,12 @@ fn order(aggregate: &LoadedAggregate) -> Result<GateOrder> {
 }
 
 /// Of all things, those that surely differ; the others are the same or not known.
-fn only(things: GateThings, sure: &BTreeSet<Thing>, agreed: u64) -> GateThings {
+fn only(
+    things: GateThings,
+    sure: &BTreeSet<Thing>,
+    stuck: Vec<StuckRecord>,
+    agreed: u64,
+) -> GateThings {
     let GateThings {
         mut items,
         mut orders,
@@ -204,6 +252,7 @@ fn only(things: GateThings, sure: &BTreeSet<Thing>, agreed: u64) -> GateThings {
         orders,
         users,
         claims,
+        stuck,
         agreed,
     }
 }

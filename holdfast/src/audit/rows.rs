@@ -1,8 +1,11 @@
 //! The read models' rows as plain data.
 
 use anyhow::{Context, Result};
-use audit::{Checkpoint, Given, ItemRow, LedgerSum, OrderRow, ReadModelRows, UserRow};
-use query_api::read_model::{Dump, ReadModels};
+use audit::{
+    CatalogueRow, Checkpoint, Given, ItemRow, Ledger, LedgerEntry, OrderDigest, OrderRow, Place,
+    ReadModelRows, UserRow,
+};
+use query_api::read_model::{Dump, DumpedMovement, ReadModels};
 
 /// All rows, of one moment.
 ///
@@ -13,11 +16,39 @@ pub(super) async fn read(read_models: &ReadModels) -> Result<Given<ReadModelRows
     if !read_models.has_schema().await.context(cannot)? {
         return Ok(Err("the read models have no tables yet"));
     }
-    let dump = read_models.dump().await.context(cannot)?;
-    plain(dump).map(Ok)
+    let mut ledger = Ledger::default();
+    let mut add = |movement: DumpedMovement| {
+        let entry = LedgerEntry {
+            place: place(&movement.id),
+            quantity: movement.quantity,
+            reason: &movement.reason,
+            order: movement.order_id,
+        };
+        ledger.add(&movement.sku, entry);
+    };
+    let dump = read_models.dump_with_ledger(&mut add).await;
+    plain(dump.context(cannot)?, ledger).map(Ok)
 }
 
-fn plain(dump: Dump) -> Result<ReadModelRows> {
+/// Where the record of a movement stands, which the movement's id says: the topic, the partition,
+/// the offset, and which movement of the record it is.
+fn place(id: &[u8]) -> Option<Place> {
+    let (topic, rest) = id.split_first()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let (offset, _) = rest.split_first_chunk()?;
+    let topic = match topic {
+        1 => audit::Topic::Inventory,
+        2 => audit::Topic::Orders,
+        _ => return None,
+    };
+    let number = u16::from_be_bytes(*number);
+    Some(Place {
+        partition: audit::Partition { topic, number },
+        offset: u64::from_be_bytes(*offset),
+    })
+}
+
+fn plain(dump: Dump, ledger: Ledger) -> Result<ReadModelRows> {
     let mut checkpoints = vec![];
     for row in dump.checkpoints {
         // A checkpoint of a topic that the audit does not read (user-keys) has no rows here.
@@ -30,17 +61,36 @@ fn plain(dump: Dump) -> Result<ReadModelRows> {
             });
         }
     }
-    let orders = dump.orders.into_iter().map(|row| OrderRow {
-        id: row.id,
-        status: row.status,
-        total: row.total,
-    });
+    let mut orders = vec![];
+    for row in dump.orders {
+        orders.push(OrderRow {
+            id: row.id,
+            user: row.user_id,
+            version: u64::try_from(row.version)?,
+            status: row.status,
+            total: row.total,
+            placed_at: row.placed_at,
+            digest: OrderDigest::of_row(&row.lines, row.total, &row.currency),
+        });
+    }
     let items = dump.items.into_iter().map(|row| ItemRow {
         sku: row.sku,
         supplied: row.supplied,
         held: row.held,
         sold: row.sold,
     });
+    let mut catalogue = vec![];
+    for row in dump.catalogue {
+        catalogue.push(CatalogueRow {
+            sku: row.sku,
+            version: u64::try_from(row.version)?,
+            name: row.name,
+            price: row.price,
+            currency: row.currency,
+            category: row.category,
+            status: row.status,
+        });
+    }
     let mut users = vec![];
     for row in dump.users {
         users.push(UserRow {
@@ -50,18 +100,11 @@ fn plain(dump: Dump) -> Result<ReadModelRows> {
             version: u64::try_from(row.version)?,
         });
     }
-    let mut ledger = vec![];
-    for row in dump.ledger {
-        ledger.push(LedgerSum {
-            sku: row.sku,
-            entries: u64::try_from(row.entries)?,
-            quantity: row.quantity,
-        });
-    }
     Ok(ReadModelRows {
         checkpoints,
-        orders: orders.collect(),
+        orders,
         items: items.collect(),
+        catalogue: Some(catalogue),
         users: Some(users),
         ledger: Some(ledger),
     })

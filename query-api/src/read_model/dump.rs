@@ -5,6 +5,7 @@
 //! go on. The transaction ends with the dump: on SQLite it keeps the write-ahead file from being
 //! reused for as long as it takes.
 
+use futures::TryStreamExt;
 use migrations::{Database, DatabaseError};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, Pool, Row as _};
 use uuid::Uuid;
@@ -28,12 +29,12 @@ pub struct Dump {
     pub checkpoints: Vec<DumpedCheckpoint>,
     /// Every order, by id.
     pub orders: Vec<DumpedOrder>,
-    /// Every item, stubs included, by SKU.
+    /// The figures of every item, stubs included, by SKU.
     pub items: Vec<DumpedItem>,
+    /// What the catalogue says of each of them, in the same order.
+    pub catalogue: Vec<DumpedEntry>,
     /// Every user, by id.
     pub users: Vec<DumpedUser>,
-    /// The stock ledger, summed up by SKU.
-    pub ledger: Vec<DumpedLedger>,
 }
 
 /// A row of `checkpoints`.
@@ -54,13 +55,23 @@ pub struct DumpedCheckpoint {
 pub struct DumpedOrder {
     /// Its id.
     pub id: Uuid,
+    /// Whose it is; nil where that cannot be read.
+    pub user_id: Uuid,
     /// The word of its status.
     pub status: String,
     /// Its total in minor units.
     pub total: i64,
+    /// The currency of that.
+    pub currency: String,
+    /// When it was placed: microseconds since 1970.
+    pub placed_at: i64,
+    /// Its version.
+    pub version: i64,
+    /// The JSON of its lines.
+    pub lines: String,
 }
 
-/// A row of `inventory`.
+/// A row of `inventory`: its figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DumpedItem {
     /// Its SKU.
@@ -71,6 +82,25 @@ pub struct DumpedItem {
     pub held: i64,
     /// Units sold.
     pub sold: i64,
+}
+
+/// A row of `inventory`: what the catalogue says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpedEntry {
+    /// The item's SKU.
+    pub sku: String,
+    /// The item's version; 0 is a stub.
+    pub version: i64,
+    /// Its name.
+    pub name: String,
+    /// The price of a unit in minor units.
+    pub price: i64,
+    /// The currency of that.
+    pub currency: String,
+    /// Its category.
+    pub category: Option<String>,
+    /// The word of its status.
+    pub status: String,
 }
 
 /// A row of `users`, without what is sealed.
@@ -86,26 +116,45 @@ pub struct DumpedUser {
     pub version: i64,
 }
 
-/// The rows of `inventory_movements` of one SKU.
+/// A row of `inventory_movements`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DumpedLedger {
-    /// The SKU.
+pub struct DumpedMovement {
+    /// The item's SKU.
     pub sku: String,
-    /// How many there are.
-    pub entries: i64,
-    /// The sum of their quantities.
+    /// Its id: see [`migrations::ledger::movement_id`].
+    pub id: Vec<u8>,
+    /// Signed units.
     pub quantity: i64,
+    /// The word of its reason.
+    pub reason: String,
+    /// The order that took or gave them; nil where that cannot be read.
+    pub order_id: Option<Uuid>,
 }
 
+/// Hears every row of the ledger, in any order: there are more than anybody wants to hold.
+pub type HearMovement<'a> = &'a mut (dyn FnMut(DumpedMovement) + Send);
+
 impl ReadModels {
-    /// Dumps the figures of every row.
+    /// Dumps the figures of every row but the ledger's.
     ///
     /// # Errors
     /// When the store does not answer, or a row cannot be read.
     pub async fn dump(&self) -> Result<Dump, DatabaseError> {
+        self.dump_all(None).await
+    }
+
+    /// Dumps the figures of every row; those of the ledger are told one by one.
+    ///
+    /// # Errors
+    /// As [`ReadModels::dump`].
+    pub async fn dump_with_ledger(&self, hear: HearMovement<'_>) -> Result<Dump, DatabaseError> {
+        self.dump_all(Some(hear)).await
+    }
+
+    async fn dump_all(&self, hear: Option<HearMovement<'_>>) -> Result<Dump, DatabaseError> {
         match &self.database {
-            Database::MySql(pool) => dump(pool, Some(MYSQL_SNAPSHOT), MYSQL_BEGIN).await,
-            Database::Sqlite(pool) => dump(pool, None, SQLITE_BEGIN).await,
+            Database::MySql(pool) => dump(pool, Some(MYSQL_SNAPSHOT), MYSQL_BEGIN, hear).await,
+            Database::Sqlite(pool) => dump(pool, None, SQLITE_BEGIN, hear).await,
             Database::Foreign(_) => Err(DatabaseError::not_on_foreign()),
         }
     }
@@ -116,6 +165,7 @@ async fn dump<DB>(
     pool: &Pool<DB>,
     before: Option<&'static str>,
     begin: &'static str,
+    hear: Option<HearMovement<'_>>,
 ) -> Result<Dump, DatabaseError>
 where
     DB: sqlx::Database,
@@ -131,34 +181,43 @@ where
     let checkpoints = page(&mut transaction, checkpoints.to_owned(), checkpoint).await?;
     let orders = |after: Option<&DumpedOrder>| {
         let behind = after.map(|last| format!("WHERE id > x'{}'", last.id.simple()));
-        select("id, status, total FROM orders", behind, "id")
+        select(ORDERS, behind, "id")
     };
     let orders = pages(&mut transaction, orders, order).await?;
-    let items = |after: Option<&DumpedItem>| {
-        let behind = after.map(|last| format!("WHERE sku > '{}'", last.sku.replace('\'', "''")));
-        select("sku, supplied, held, sold FROM inventory", behind, "sku")
+    let items = |after: Option<&(DumpedItem, DumpedEntry)>| {
+        let behind =
+            after.map(|(last, _)| format!("WHERE sku > '{}'", last.sku.replace('\'', "''")));
+        select(ITEMS, behind, "sku")
     };
     let items = pages(&mut transaction, items, item).await?;
+    let (items, catalogue) = items.into_iter().unzip();
     let users = |after: Option<&DumpedUser>| {
         let behind = after.map(|last| format!("WHERE id > x'{}'", last.id.simple()));
         select("id, email_hash, role, version FROM users", behind, "id")
     };
     let users = pages(&mut transaction, users, user).await?;
-    let ledger = page(&mut transaction, LEDGER.to_owned(), ledger).await?;
+    if let Some(hear) = hear {
+        let mut rows = sqlx::raw_sql(LEDGER).fetch(&mut *transaction);
+        while let Some(row) = rows.try_next().await? {
+            hear(movement(&row)?);
+        }
+    }
     transaction.commit().await?;
     Ok(Dump {
         checkpoints,
         orders,
         items,
+        catalogue,
         users,
-        ledger,
     })
 }
 
-/// Summed up where it stands, for there are more movements than anything else. MySQL's sums are
-/// decimals until they are told otherwise.
-const LEDGER: &str = "SELECT sku, COUNT(*), CAST(SUM(quantity) AS SIGNED) \
-     FROM inventory_movements GROUP BY sku";
+const ORDERS: &str =
+    "id, user_id, status, total, currency, placed_at, version, lines_json FROM orders";
+const ITEMS: &str = "sku, supplied, held, sold, version, name, price, currency, category, status \
+     FROM inventory";
+/// Heard as it comes, so that nobody holds it.
+const LEDGER: &str = "SELECT sku, id, quantity, reason, order_id FROM inventory_movements";
 
 fn select(columns: &str, behind: Option<String>, key: &str) -> String {
     let behind = behind.unwrap_or_default();
@@ -205,11 +264,33 @@ where
 /// What both stores' rows can be asked. Unchecked, for text stands in binary columns on MySQL.
 trait Cells {
     fn integer(&self, column: usize) -> Result<i64, sqlx::Error>;
-    fn bytes(&self, column: usize) -> Result<Vec<u8>, sqlx::Error>;
+    fn optional_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error>;
+
+    fn bytes(&self, column: usize) -> Result<Vec<u8>, DatabaseError> {
+        self.optional_bytes(column)?
+            .ok_or_else(|| DatabaseError::Unreadable(format!("column {column} is empty")))
+    }
+
+    fn optional_text(&self, column: usize) -> Result<Option<String>, DatabaseError> {
+        let text = self.optional_bytes(column)?.map(String::from_utf8);
+        text.transpose()
+            .map_err(|_| DatabaseError::Unreadable(format!("column {column} is not UTF-8")))
+    }
 
     fn text(&self, column: usize) -> Result<String, DatabaseError> {
-        String::from_utf8(self.bytes(column)?)
-            .map_err(|_| DatabaseError::Unreadable(format!("column {column} is not UTF-8")))
+        self.optional_text(column)?
+            .ok_or_else(|| DatabaseError::Unreadable(format!("column {column} is empty")))
+    }
+
+    /// An id that a row refers to. Nil where it is none, so that the comparison finds it.
+    fn reference(&self, column: usize) -> Result<Option<Uuid>, DatabaseError> {
+        let id = self.optional_bytes(column)?;
+        Ok(id.map(|bytes| Uuid::from_slice(&bytes).unwrap_or_default()))
+    }
+
+    fn id(&self, column: usize) -> Result<Uuid, DatabaseError> {
+        Uuid::from_slice(&self.bytes(column)?)
+            .map_err(|_| DatabaseError::Unreadable("a row's id has not 16 bytes".to_owned()))
     }
 }
 
@@ -219,7 +300,7 @@ macro_rules! cells_of {
             fn integer(&self, column: usize) -> Result<i64, sqlx::Error> {
                 self.try_get_unchecked(column)
             }
-            fn bytes(&self, column: usize) -> Result<Vec<u8>, sqlx::Error> {
+            fn optional_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
                 self.try_get_unchecked(column)
             }
         }
@@ -239,36 +320,51 @@ fn checkpoint(row: &impl Cells) -> Result<DumpedCheckpoint, DatabaseError> {
 
 fn order(row: &impl Cells) -> Result<DumpedOrder, DatabaseError> {
     Ok(DumpedOrder {
-        id: Uuid::from_slice(&row.bytes(0)?)
-            .map_err(|_| DatabaseError::Unreadable("an order's id has not 16 bytes".to_owned()))?,
-        status: row.text(1)?,
-        total: row.integer(2)?,
+        id: row.id(0)?,
+        user_id: row.reference(1)?.unwrap_or_default(),
+        status: row.text(2)?,
+        total: row.integer(3)?,
+        currency: row.text(4)?,
+        placed_at: row.integer(5)?,
+        version: row.integer(6)?,
+        lines: row.text(7)?,
     })
 }
 
-fn item(row: &impl Cells) -> Result<DumpedItem, DatabaseError> {
-    Ok(DumpedItem {
+fn item(row: &impl Cells) -> Result<(DumpedItem, DumpedEntry), DatabaseError> {
+    let item = DumpedItem {
         sku: row.text(0)?,
         supplied: row.integer(1)?,
         held: row.integer(2)?,
         sold: row.integer(3)?,
-    })
+    };
+    let entry = DumpedEntry {
+        sku: item.sku.clone(),
+        version: row.integer(4)?,
+        name: row.text(5)?,
+        price: row.integer(6)?,
+        currency: row.text(7)?,
+        category: row.optional_text(8)?,
+        status: row.text(9)?,
+    };
+    Ok((item, entry))
 }
 
 fn user(row: &impl Cells) -> Result<DumpedUser, DatabaseError> {
     Ok(DumpedUser {
-        id: Uuid::from_slice(&row.bytes(0)?)
-            .map_err(|_| DatabaseError::Unreadable("a user's id has not 16 bytes".to_owned()))?,
+        id: row.id(0)?,
         email_hash: row.text(1)?,
         role: row.text(2)?,
         version: row.integer(3)?,
     })
 }
 
-fn ledger(row: &impl Cells) -> Result<DumpedLedger, DatabaseError> {
-    Ok(DumpedLedger {
+fn movement(row: &impl Cells) -> Result<DumpedMovement, DatabaseError> {
+    Ok(DumpedMovement {
         sku: row.text(0)?,
-        entries: row.integer(1)?,
+        id: row.bytes(1)?,
         quantity: row.integer(2)?,
+        reason: row.text(3)?,
+        order_id: row.reference(4)?,
     })
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use audit::{
-    Acknowledged, Audit, Checkpoint, Evidence, GateItem, ItemRow, OrderRow, ReadModelRows,
+    Acknowledged, Audit, CatalogueRow, Checkpoint, Evidence, GateItem, ItemRow, OrderDigest,
+    OrderRow, ReadModelRows,
 };
 use command_api::gate::{Look, Looked};
 use domain::sku::Sku;
@@ -33,6 +34,7 @@ pub(super) fn check(
         acknowledged: Ok(acknowledged(books, reading)),
         read_models: Ok(rows(running)?),
         gate: Ok(gate_items(running, &audit)),
+        strangers: vec![crate::shop::user().0],
         ..Evidence::default()
     };
     let report = audit.finish(&evidence);
@@ -106,16 +108,34 @@ fn rows(running: &Running) -> Result<ReadModelRows> {
             highest_fence: u64::try_from(integer(&row, 3)?)?,
         });
     }
-    for row in store.read("SELECT id, status, total FROM orders")? {
-        let Some(Value::Blob(id)) = row.first() else {
-            anyhow::bail!("an order without an id");
-        };
+    let sql = "SELECT id, user_id, status, total, currency, placed_at, version, lines_json FROM \
+               orders";
+    for row in store.read(sql)? {
+        let total = integer(&row, 3)?;
         rows.orders.push(OrderRow {
-            id: Uuid::from_slice(id)?,
-            status: text(&row, 1)?,
-            total: integer(&row, 2)?,
+            id: id(&row, 0)?,
+            user: id(&row, 1)?,
+            status: text(&row, 2)?,
+            total,
+            placed_at: integer(&row, 5)?,
+            version: u64::try_from(integer(&row, 6)?)?,
+            digest: OrderDigest::of_row(&text(&row, 7)?, total, &text(&row, 4)?),
         });
     }
+    let mut catalogue = vec![];
+    let sql = "SELECT sku, version, name, price, currency, category, status FROM inventory";
+    for row in store.read(sql)? {
+        catalogue.push(CatalogueRow {
+            sku: text(&row, 0)?,
+            version: u64::try_from(integer(&row, 1)?)?,
+            name: text(&row, 2)?,
+            price: integer(&row, 3)?,
+            currency: text(&row, 4)?,
+            category: text(&row, 5).ok(),
+            status: text(&row, 6)?,
+        });
+    }
+    rows.catalogue = Some(catalogue);
     for row in store.read("SELECT sku, supplied, held, sold FROM inventory")? {
         rows.items.push(ItemRow {
             sku: text(&row, 0)?,
@@ -125,6 +145,13 @@ fn rows(running: &Running) -> Result<ReadModelRows> {
         });
     }
     Ok(rows)
+}
+
+fn id(row: &[Value], column: usize) -> Result<Uuid> {
+    match row.get(column) {
+        Some(Value::Blob(id)) => Ok(Uuid::from_slice(id)?),
+        _ => Err(anyhow::anyhow!("column {column} is no id")),
+    }
 }
 
 fn text(row: &[Value], column: usize) -> Result<String> {

@@ -1,0 +1,177 @@
+//! What was changed in the rows of the read models.
+
+use migrations::Database;
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+
+use super::{a_shop, audit, entries, finds, newest, place};
+use crate::harness::System;
+
+/// One change of a row, how it is taken back, and what is found.
+struct Change {
+    sql: String,
+    back: String,
+    about: String,
+    since: String,
+    found: &'static str,
+}
+
+/// An id in SQL.
+fn literal(id: &str) -> String {
+    format!("x'{}'", id.replace('-', ""))
+}
+
+fn aggregate(entry: &Value) -> &str {
+    entry["record"]["aggregate"].as_str().unwrap()
+}
+
+/// A change of the figures of the lamp.
+fn of_figures(entries: &[Value]) -> Vec<Change> {
+    let changes = [
+        (
+            "UPDATE inventory SET held = held + 1",
+            "UPDATE inventory SET held = held - 1",
+            "The row says 5 supplied, 3 held, 0 sold; the log 5, 2, 0.",
+        ),
+        (
+            "UPDATE inventory_movements SET quantity = quantity + 1 WHERE reason = 'received'",
+            "UPDATE inventory_movements SET quantity = quantity - 1 WHERE reason = 'received'",
+            "Its ledger has 4 entries that move 4, the log 4 that move 3.",
+        ),
+        (
+            "UPDATE inventory_movements SET reason = 'recount' WHERE reason = 'received'",
+            "UPDATE inventory_movements SET reason = 'received' WHERE reason = 'recount'",
+            "of some the reason, the order or the record is another",
+        ),
+    ];
+    let change = |(sql, back, found): (&str, &str, _)| Change {
+        sql: sql.to_owned(),
+        back: back.to_owned(),
+        about: "sku LAMP".to_owned(),
+        since: place(newest(entries, "order-cancelled")),
+        found,
+    };
+    changes.map(change).into()
+}
+
+/// A change of what the catalogue says of the lamp.
+fn of_the_catalogue(entries: &[Value]) -> Vec<Change> {
+    let columns = [
+        ("price = 1", "price = 1999", "1 EUR"),
+        ("name = 'Desk'", "name = 'Lamp'", "\"Desk\""),
+        (
+            "status = 'discontinued'",
+            "status = 'active'",
+            "The row says discontinued",
+        ),
+        ("category = 'x'", "category = NULL", "category \"x\""),
+        ("version = 0", "version = 2", "at version 0"),
+    ];
+    let change = |(set, back, found): (&str, &str, _)| Change {
+        sql: format!("UPDATE inventory SET {set}"),
+        back: format!("UPDATE inventory SET {back}"),
+        about: "sku LAMP".to_owned(),
+        since: place(newest(entries, "stock-moved")),
+        found,
+    };
+    columns.map(change).into()
+}
+
+/// A change of the order that lives.
+fn of_an_order(entries: &[Value]) -> Vec<Change> {
+    let cancelled = aggregate(newest(entries, "order-cancelled"));
+    let lives = |entry: &&Value| {
+        let placed = entry["record"]["body"]["events"][0]["type"] == "order-placed";
+        placed && aggregate(entry) != cancelled
+    };
+    let live = entries.iter().find(lives).unwrap();
+    let (id, other) = (aggregate(live), literal(cancelled));
+    let user = &live["record"]["body"]["events"][0]["user_id"];
+    let user = literal(user.as_str().unwrap());
+    let lines = |from: &str, to: &str| {
+        format!(r#"lines_json = REPLACE(lines_json, '"quantity":{from}', '"quantity":{to}')"#)
+    };
+    let columns = [
+        (
+            format!("user_id = {other}"),
+            format!("user_id = {user}"),
+            "The row is of user",
+        ),
+        (
+            "version = 2".to_owned(),
+            "version = 1".to_owned(),
+            "at version 2, the log at version 1",
+        ),
+        (
+            "placed_at = placed_at + 1".to_owned(),
+            "placed_at = placed_at - 1".to_owned(),
+            "another time of placing",
+        ),
+        (
+            "currency = 'JPY'".to_owned(),
+            "currency = 'EUR'".to_owned(),
+            "lines or its currency",
+        ),
+        (lines("2", "3"), lines("3", "2"), "lines or its currency"),
+    ];
+    let sql = |set: &str| format!("UPDATE orders SET {set} WHERE id = {}", literal(id));
+    let change = |(set, back, found): (String, String, _)| Change {
+        sql: sql(&set),
+        back: sql(&back),
+        about: format!("order {id}"),
+        since: place(live),
+        found,
+    };
+    let ledger = |order: &str| {
+        format!("UPDATE inventory_movements SET order_id = {order} WHERE quantity = -2")
+    };
+    let in_the_ledger = Change {
+        sql: ledger(&other),
+        back: ledger(&literal(id)),
+        about: "sku LAMP".to_owned(),
+        since: place(newest(entries, "order-cancelled")),
+        found: "of some the reason, the order or the record is another",
+    };
+    let changes = columns.map(change).into_iter();
+    changes.chain([in_the_ledger]).collect()
+}
+
+fn of_a_user(entries: &[Value]) -> Vec<Change> {
+    let id = aggregate(newest(entries, "user-registered"));
+    let sql = |role: &str| {
+        format!(
+            "UPDATE users SET role = '{role}' WHERE id = {}",
+            literal(id)
+        )
+    };
+    vec![Change {
+        sql: sql("admin"),
+        back: sql("customer"),
+        about: format!("user {id}"),
+        since: place(newest(entries, "session-started")),
+        found: "The row says admin",
+    }]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_were_changed_in_mysql_are_found() {
+    let system = System::distributed().await;
+    a_shop(&system).await;
+    let entries = entries(&system).await;
+    let mysql = &system.services.as_ref().unwrap().mysql;
+    let rows = Database::mysql(mysql, 1).unwrap();
+    let kinds = [of_figures, of_the_catalogue, of_an_order, of_a_user];
+    for change in kinds.iter().flat_map(|changes| changes(&entries)) {
+        let Change {
+            sql,
+            back,
+            about,
+            since,
+            found,
+        } = change;
+        rows.execute(AssertSqlSafe(sql)).await.unwrap();
+        finds(audit(&system), &[["read-models", &about, &since, found]]).await;
+        rows.execute(AssertSqlSafe(back)).await.unwrap();
+    }
+    system.agrees().await;
+}
