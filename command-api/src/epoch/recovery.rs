@@ -225,6 +225,8 @@ impl Recovery<'_> {
         watch.lap("fold");
         let folded = read.fold.folded().saturating_sub(before);
         let progress = progress(folded, read.fold.pieces_estimated());
+        // What comes next may take its time: lower epochs are deleted before anything is written.
+        tell(progress);
         Ok((read.fold, read.fences, progress))
     }
 

@@ -1,10 +1,10 @@
 //! Redis fails in every way while orders are placed, on real Redis and real Kafka: nothing is
 //! oversold, nothing acknowledged is lost, and nothing needs a hand.
 
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use command_api::clock::SystemClock;
 use command_api::commit::CommitError;
 use command_api::epoch::EpochState;
 use command_api::gate::Refusal;
@@ -15,106 +15,19 @@ use personal_data::Secrets;
 use record::epochs::{EpochEntry, GATE_INTERFACE, Shop};
 use record::{Layout, Partition, Position, Record, RecordId};
 
-use crate::commit::Node;
+use crate::commit::{Node, refusal};
+use crate::gate::redis::environment;
+use crate::gate::redis::server::Server;
 
-fn environment(name: &str) -> String {
-    std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `cargo xtask test`"))
-}
-
-/// A Redis of the test's own, which it may kill.
-struct Redis {
-    directory: tempfile::TempDir,
-    port: u16,
-    process: Child,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let process = Self::spawn(&directory, port);
-        let redis = Self {
-            directory,
-            port,
-            process,
-        };
-        redis.wait();
-        redis
-    }
-
-    fn spawn(directory: &tempfile::TempDir, port: u16) -> Child {
-        Command::new(environment("HOLDFAST_TEST_REDIS_SERVER"))
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-            ])
-            .args(["--maxmemory-policy", "noeviction", "--dir"])
-            .arg(directory.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap()
-    }
-
-    /// Waits until it accepts connections.
-    fn wait(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < deadline, "Redis did not start");
-            std::thread::yield_now();
-        }
-    }
-
-    /// Sends one command in the inline protocol and waits for its answer.
-    fn command(&self, line: &str) {
-        use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
-        let mut answer = [0; 512];
-        let read = stream.read(&mut answer).unwrap();
-        assert!(
-            !answer.starts_with(b"-"),
-            "{}",
-            String::from_utf8_lossy(&answer[..read])
-        );
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    fn restart(&mut self) {
-        self.kill();
-        self.process = Self::spawn(&self.directory, self.port);
-        self.wait();
-    }
-
-    fn gate(&self) -> Arc<RedisGate> {
-        let settings = RedisSettings {
-            url: format!("redis://127.0.0.1:{}", self.port),
-            namespace: "holdfast".to_owned(),
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(2),
-            entries_per_generation: 1000,
-        };
-        Arc::new(RedisGate::new(&settings).unwrap())
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// The gate that a node has there. Servers fail here, so it does not wait for long.
+fn gate(redis: &Server) -> Arc<RedisGate> {
+    let settings = RedisSettings {
+        connect_timeout: Duration::from_secs(1),
+        response_timeout: Duration::from_secs(2),
+        entries_per_generation: 1000,
+        ..redis.settings()
+    };
+    Arc::new(RedisGate::new(&settings).unwrap())
 }
 
 async fn kafka() -> KafkaSettings {
@@ -187,11 +100,11 @@ async fn orders_in(log: &dyn EventLog, partition: Partition) -> Vec<(RecordId, u
 
 /// Sells `stock` to twice as many buyers; something happens to Redis when half of them are under
 /// way, and the other half comes after it.
-async fn sale_during(stock: i64, happens: impl FnOnce(&mut Redis) + Send) {
-    let mut redis = Redis::start();
+async fn sale_during(stock: i64, happens: impl FnOnce(&mut Server) + Send) {
+    let mut redis = Server::start(&[]);
     let log: Arc<dyn EventLog> = Arc::new(KafkaLog::open(kafka().await).await.unwrap());
     let node = Arc::new(Node::over(
-        redis.gate(),
+        gate(&redis),
         Arc::clone(&log),
         &Arc::new(Secrets::generate()),
     ));
@@ -238,37 +151,42 @@ async fn epoch(node: &Node) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t32_redis_flushed_under_load_is_rebuilt_from_the_log() {
-    sale_during(100, |redis| redis.command("FLUSHALL")).await;
+    sale_during(100, |redis| redis.order("FLUSHALL")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t32_redis_killed_and_restarted_empty_is_rebuilt_from_the_log() {
-    sale_during(100, Redis::restart).await;
+    sale_during(100, |redis| {
+        redis.kill();
+        redis.start_again();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_flushed_under_load_begin_a_new_epoch() {
-    sale_during(100, |redis| redis.command("SCRIPT FLUSH")).await;
+    sale_during(100, |redis| redis.order("SCRIPT FLUSH")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t37_one_lost_stock_value_is_damage_and_never_unknown_or_unlimited() {
     sale_during(100, |redis| {
-        redis.command("EVAL \"for _, key in ipairs(redis.call('KEYS', '*:items')) do redis.call('HDEL', key, 'A') end return 'OK'\" 0");
+        let key = redis.key("items");
+        redis.order(&format!("HDEL {key} A"));
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_that_find_redis_empty_open_one_epoch_and_sell_exactly_the_stock() {
-    let redis = Redis::start();
+    let redis = Server::start(&[]);
     let settings = kafka().await;
     let secrets = Arc::new(Secrets::generate());
     let first: Arc<dyn EventLog> = Arc::new(KafkaLog::open(settings.clone()).await.unwrap());
     let second: Arc<dyn EventLog> = Arc::new(KafkaLog::open(settings).await.unwrap());
     let nodes = [
-        Arc::new(Node::over(redis.gate(), Arc::clone(&first), &secrets)),
-        Arc::new(Node::over(redis.gate(), second, &secrets)),
+        Arc::new(Node::over(gate(&redis), Arc::clone(&first), &secrets)),
+        Arc::new(Node::over(gate(&redis), second, &secrets)),
     ];
     nodes[0].stock("A", 50).await;
     let buyers: Vec<_> = (0..200)
@@ -288,15 +206,15 @@ async fn two_nodes_that_find_redis_empty_open_one_epoch_and_sell_exactly_the_sto
 /// A demoted master refuses writes, and whoever claimed there would only fence what serves elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_redis_became_a_replica_claims_nothing() {
-    let (redis, promoted) = (Redis::start(), Redis::start());
+    let (redis, promoted) = (Server::start(&[]), Server::start(&[]));
     let log: Arc<dyn EventLog> = Arc::new(KafkaLog::open(kafka().await).await.unwrap());
     let secrets = Arc::new(Secrets::generate());
-    let node = Node::over(redis.gate(), Arc::clone(&log), &secrets);
+    let node = Node::over(gate(&redis), Arc::clone(&log), &secrets);
     node.stock("A", 1).await;
     let entries = async || log.extent(Partition::EPOCHS).await.unwrap().end;
     let before = entries().await;
 
-    redis.command(&format!("REPLICAOF 127.0.0.1 {}", promoted.port));
+    redis.order(&format!("REPLICAOF 127.0.0.1 {}", promoted.port()));
     let refused = node.order(Some("one"), &[("A", 1)]).await;
     assert!(refused.is_err(), "{refused:?}");
     let mut state = node.commands.committer().keeper().state();
@@ -304,23 +222,23 @@ async fn a_node_whose_redis_became_a_replica_claims_nothing() {
     state.wait_for(says_so).await.unwrap();
     assert_eq!(entries().await, before, "nothing was claimed");
 
-    redis.command("REPLICAOF NO ONE");
+    redis.order("REPLICAOF NO ONE");
     assert!(persistent_order(&node, "one").await.is_ok());
 }
 
 /// A newer program has opened the gate's epoch by rules that this one does not know.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_know_what_was_claimed_adopts_no_epoch() {
-    let redis = Redis::start();
+    let redis = Server::start(&[]);
     let log: Arc<dyn EventLog> = Arc::new(KafkaLog::open(kafka().await).await.unwrap());
     let secrets = Arc::new(Secrets::generate());
-    let first = Node::over(redis.gate(), Arc::clone(&log), &secrets);
+    let first = Node::over(gate(&redis), Arc::clone(&log), &secrets);
     first.stock("A", 1).await;
     let claims = first.commands.committer().keeper().history();
     let shop = claims.borrow().claims[0].shop.clone();
     append(&*log, &claim(&*log, GATE_INTERFACE + 1, shop)).await;
 
-    let second = Node::over(redis.gate(), Arc::clone(&log), &secrets);
+    let second = Node::over(gate(&redis), Arc::clone(&log), &secrets);
     let mut state = second.commands.committer().keeper().state();
     let decided = state.wait_for(|state| !matches!(state, EpochState::Unready(_)));
     let decided = decided.await.unwrap().clone();
@@ -331,13 +249,13 @@ async fn a_node_that_does_not_know_what_was_claimed_adopts_no_epoch() {
 /// one opens its own: then what waits is not decided any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_for_the_next_epoch_and_for_no_later_one() {
-    let (redis, promoted) = (Redis::start(), Redis::start());
+    let (redis, promoted) = (Server::start(&[]), Server::start(&[]));
     let log: Arc<dyn EventLog> = Arc::new(KafkaLog::open(kafka().await).await.unwrap());
     let secrets = Arc::new(Secrets::generate());
-    let node = Node::over(redis.gate(), Arc::clone(&log), &secrets);
+    let node = Node::over(gate(&redis), Arc::clone(&log), &secrets);
     node.stock("A", 1).await;
     let keeper = node.commands.committer().keeper();
-    redis.command(&format!("REPLICAOF 127.0.0.1 {}", promoted.port));
+    redis.order(&format!("REPLICAOF 127.0.0.1 {}", promoted.port()));
     assert!(node.order(None, &[("A", 1)]).await.is_err());
     let mut waiting = Box::pin(keeper.open());
     assert!(futures::poll!(&mut waiting).is_pending());
@@ -350,10 +268,83 @@ async fn a_request_waits_for_the_next_epoch_and_for_no_later_one() {
     let claimed = append(&*log, &claim(&*log, GATE_INTERFACE, shop)).await;
     let (epoch, fences) = (claimed + base, Default::default());
     append(&*log, &EpochEntry::Opened { epoch, fences }).await;
-    redis.command("REPLICAOF NO ONE");
+    redis.order("REPLICAOF NO ONE");
     let refused = waiting.await;
     assert!(refused.is_err(), "{refused:?}");
     assert!(persistent_order(&node, "one").await.is_ok());
+}
+
+/// Redis answers, but takes no write until [`go_on`]: a rebuild stays half done.
+fn hold(redis: &Server) {
+    redis.order("FLUSHALL");
+    redis.order("CLIENT PAUSE 600000 WRITE");
+}
+
+fn go_on(redis: &Server) {
+    redis.order("CLIENT UNPAUSE");
+}
+
+/// A node that has lost its gate and has folded all of the log, but cannot write.
+async fn recovering(redis: &Server, recovery_wait: Duration) -> Node {
+    let log: Arc<dyn EventLog> = Arc::new(KafkaLog::open(kafka().await).await.unwrap());
+    let gate = Arc::new(redis.gate().unwrap());
+    let (secrets, clock) = (Arc::new(Secrets::generate()), Arc::new(SystemClock));
+    let node = Node::tuned(gate, log, &secrets, clock, |settings| {
+        settings.recovery_wait = recovery_wait;
+    });
+    let mut state = node.commands.committer().keeper().state();
+    let open = |state: &EpochState| matches!(state, EpochState::Open(_));
+    state.wait_for(open).await.unwrap();
+    node.stock("A", 1).await;
+    hold(redis);
+    let found = node.order(None, &[("A", 1)]).await;
+    assert!(
+        matches!(found, Err(CommitError::Unavailable(_))),
+        "{found:?}"
+    );
+    let folded = |state: &EpochState| {
+        let EpochState::Recovering { progress, .. } = state else {
+            return false;
+        };
+        progress.total > 0 && progress.folded >= progress.total && progress.pieces > 0
+    };
+    let folded = state.wait_for(folded);
+    let folded = tokio::time::timeout(Duration::from_secs(60), folded).await;
+    folded.expect("all is folded").unwrap();
+    node
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_waits_for_a_recovery_for_a_bounded_time_and_hears_how_far_it_is() {
+    let redis = Server::start(&[]);
+    let wait = Duration::from_secs(1);
+    let node = recovering(&redis, wait).await;
+    let began = Instant::now();
+    let answered = node.order(Some("one"), &[("A", 1)]).await;
+    let waited = began.elapsed();
+    let Err(CommitError::Unavailable(why)) = answered else {
+        panic!("{answered:?}")
+    };
+    let percent = why.strip_prefix("recovering, ").unwrap();
+    let percent: u64 = percent.split(" % (").next().unwrap().parse().unwrap();
+    assert!((1..100).contains(&percent), "{why}");
+    assert!(wait <= waited && waited < 4 * wait, "{waited:?}");
+    go_on(&redis);
+    assert!(persistent_order(&node, "one").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_still_waits_when_a_recovery_is_over_is_decided() {
+    let redis = Server::start(&[]);
+    let node = recovering(&redis, Duration::from_secs(60)).await;
+    let mut waiting = Box::pin(node.order(Some("one"), &[("A", 1)]));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    go_on(&redis);
+    assert!(!waiting.await.unwrap().replayed);
+    assert!(matches!(
+        refusal(node.order(None, &[("A", 1)]).await),
+        Refusal::OutOfStock { .. }
+    ));
 }
 
 fn claim(log: &dyn EventLog, interface: u32, shop: Shop) -> EpochEntry {

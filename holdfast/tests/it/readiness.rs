@@ -1,5 +1,7 @@
 //! A service that is gone is named, commands say when to come back, and everything recovers by
-//! itself. (F5, F8, F10, R05.)
+//! itself. (F5, F8, F10, R05.) So is a recovery that takes its time.
+
+use std::time::{Duration, Instant};
 
 use migrations::Database;
 use reqwest::Method;
@@ -120,5 +122,53 @@ async fn f05_a_service_that_is_gone_is_named_and_its_return_needs_no_hand() {
     let placed = kim.order("LAMP", 1).await.is(201);
     let path = format!("/v1/orders/{}", placed.id());
     kim.get(&path, &placed.token).await.is(200);
+    system.agrees().await;
+}
+
+/// How far a recovery is, as this role says.
+async fn percent(client: &Client, node: &Node) -> Option<u64> {
+    let answer = readiness(client, node).await;
+    let parts = answer.body["parts"].as_array()?;
+    let epoch = parts.iter().find(|part| part["name"] == "epoch")?;
+    assert!(epoch["ready"] == true || answer.status == 503, "{answer:?}");
+    let said = epoch["detail"].as_str()?.strip_prefix("recovering, ")?;
+    said.split(" % (").next()?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_says_how_far_it_is_and_commands_wait_for_it_as_long_as_was_set() {
+    let redis = Server::redis().await;
+    let services = Services {
+        redis: format!("redis://{}", redis.address()),
+        ..Services::shared().await
+    };
+    let setting = [("HOLDFAST_RECOVERY_WAIT_SECONDS", "1")];
+    let system = System::distributed_with(services, &setting).await;
+    let (admin, kim) = (system.admin().await, system.customer().await);
+    admin.stock("LAMP", 10).await;
+    kim.order("LAMP", 1).await.is(201);
+
+    // It loses everything, and takes no write: what is rebuilt stays half done.
+    redis.command("FLUSHALL");
+    redis.command("CLIENT PAUSE 600000 WRITE");
+    eventually("a node says how far it is", async || {
+        for node in &system.command_apis {
+            if let Some(percent @ 1..100) = percent(&kim, node).await {
+                return Some(percent);
+            }
+        }
+        None
+    })
+    .await;
+    let began = Instant::now();
+    let answer = kim.order("LAMP", 1).await.problem(503, "unavailable");
+    let waited = began.elapsed();
+    assert!(answer.retry_after.is_some(), "{answer:?}");
+    let bounds = Duration::from_secs(1)..Duration::from_secs(4);
+    assert!(bounds.contains(&waited), "{waited:?}");
+
+    redis.command("CLIENT UNPAUSE");
+    system.ready().await;
+    kim.order_until_known("after", "LAMP", 1).await.is(201);
     system.agrees().await;
 }

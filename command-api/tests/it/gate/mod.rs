@@ -2,4 +2,4 @@
 
 mod histories;
 mod memory;
-mod redis;
+pub(crate) mod redis;

@@ -42,7 +42,15 @@ impl System {
 
     /// The same on other services.
     pub(crate) async fn distributed_on(services: Services) -> Self {
-        Self::start(tempfile::tempdir().unwrap(), Some(services), &[]).await
+        Self::distributed_with(services, &[]).await
+    }
+
+    /// The same with these variables.
+    pub(crate) async fn distributed_with(
+        services: Services,
+        settings: &[(&'static str, &'static str)],
+    ) -> Self {
+        Self::start(tempfile::tempdir().unwrap(), Some(services), settings).await
     }
 
     /// One process in a directory that has a shop already.

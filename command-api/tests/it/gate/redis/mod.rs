@@ -3,7 +3,7 @@
 mod closed;
 mod connecting;
 mod damage;
-mod server;
+pub(crate) mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,8 @@ fn item_look() -> Look {
     Look::Item(sku("A"))
 }
 
-fn environment(name: &str) -> String {
+/// A variable that `cargo xtask test` sets.
+pub(crate) fn environment(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set: run the tests with `cargo xtask test`, which starts a Redis")
     })

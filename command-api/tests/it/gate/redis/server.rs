@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use command_api::gate::GateError;
-use command_api::gate::redis::RedisGate;
+use command_api::gate::redis::{RedisGate, RedisSettings};
 use redis::{FromRedisValue, Value, cmd};
 
 use super::{environment, settings};
@@ -41,8 +41,16 @@ impl Server {
         self.port.to_string()
     }
 
+    /// How its gate is reached: one namespace, as there is nobody else.
+    pub(crate) fn settings(&self) -> RedisSettings {
+        RedisSettings {
+            namespace: "holdfast".to_owned(),
+            ..settings(&self.url())
+        }
+    }
+
     pub(crate) fn gate(&self) -> Result<RedisGate, GateError> {
-        RedisGate::new(&settings(&self.url()))
+        RedisGate::new(&self.settings())
     }
 
     /// Kills it without warning.
