@@ -115,14 +115,8 @@ impl WriteSide {
             let committer = Arc::clone(&committer);
             async move {
                 match &*committer.keeper().state().borrow() {
-                    EpochState::Open(epoch) => Ok(format!("epoch {} is open", epoch.number())),
-                    EpochState::Recovering { reason, progress } => {
-                        Err(format!("recovering, {} % ({reason})", progress.percent()))
-                    }
-                    EpochState::Unready(why) | EpochState::Unfit(why) => Err(why.clone()),
-                    EpochState::Waiting { epoch } => {
-                        Err(format!("epoch {epoch} has begun elsewhere"))
-                    }
+                    open @ EpochState::Open(_) => Ok(open.to_string()),
+                    other => Err(other.to_string()),
                 }
             }
         });

@@ -155,11 +155,7 @@ impl Keeper {
         }
         Err(match &*self.state.borrow() {
             EpochState::Open(_) => "the epoch has just opened".to_owned(),
-            EpochState::Unready(why) | EpochState::Unfit(why) => why.clone(),
-            EpochState::Waiting { epoch } => format!("epoch {epoch} has begun elsewhere"),
-            EpochState::Recovering { reason, progress } => {
-                format!("recovering, {} % ({reason})", progress.percent())
-            }
+            state => state.to_string(),
         })
     }
 

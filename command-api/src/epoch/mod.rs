@@ -8,6 +8,7 @@
 //! into a fold.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -104,6 +105,20 @@ pub enum EpochState {
     /// No, and trying again alone does not help: this program, or how it was started, does not
     /// fit the log.
     Unfit(String),
+}
+
+/// As an operator is told.
+impl fmt::Display for EpochState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(epoch) => write!(f, "epoch {} is open", epoch.number()),
+            Self::Recovering { reason, progress } => {
+                write!(f, "recovering, {} % ({reason})", progress.percent())
+            }
+            Self::Waiting { epoch } => write!(f, "epoch {epoch} has begun elsewhere"),
+            Self::Unready(why) | Self::Unfit(why) => f.write_str(why),
+        }
+    }
 }
 
 /// How far a recovery is.
