@@ -44,9 +44,12 @@ pub struct Settings {
     pub recovery_wait: Duration,
     /// How long accepted idempotency keys are remembered.
     pub key_retention: Duration,
+    /// Whether this node may rebuild the gate. One that was not told how long keys are remembered
+    /// may not, for it would forget some that others promise to keep.
+    pub rebuilds: bool,
     /// How many tasks fold the log at once in a recovery.
     pub fold_tasks: usize,
-    /// Where snapshots of the fold are kept and when they are made; `None`: there are none.
+    /// Where snapshots of the fold are kept and when they are made; `None`: none is read or made.
     pub snapshots: Option<SnapshotSettings>,
 }
 
@@ -70,6 +73,7 @@ impl Settings {
             claim_backoff: Duration::from_millis(200),
             recovery_wait: Duration::from_secs(5),
             key_retention: Duration::from_secs(7 * 24 * 3600),
+            rebuilds: true,
             fold_tasks: 1,
             snapshots: None,
         }

@@ -38,6 +38,11 @@ pub(crate) async fn change(args: EpochChangeArgs) -> Result<()> {
             said
         }
         (Some(_), Some(_)) => {
+            if args.recovery.key_retention_hours.is_none() {
+                bail!(
+                    "--key-retention-hours is missing; give it as the servers have it, for older keys are forgotten"
+                )
+            }
             let secrets = keys::secrets(&args.keys, data)?;
             let gate = services::open_gate(&args.redis).await?;
             let log = services::open_log(&args.kafka).await?;

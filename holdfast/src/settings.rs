@@ -15,7 +15,7 @@ use domain::money::Currency;
 mod recovery;
 mod tools;
 
-pub(crate) use recovery::{EpochChangeArgs, EpochCommand, RecoveryArgs};
+pub(crate) use recovery::{EpochChangeArgs, EpochCommand, RecoveryArgs, ToolRecoveryArgs};
 pub(crate) use tools::{AuditArgs, BenchArgs, LogArgs, ReplayArgs, SaleArgs};
 
 /// A value that is never shown: a URL with a password, say.
@@ -351,7 +351,7 @@ pub(crate) struct UserCreateArgs {
     #[command(flatten)]
     pub shop: ShopArgs,
     #[command(flatten)]
-    pub recovery: RecoveryArgs,
+    pub recovery: ToolRecoveryArgs,
 }
 
 /// A role on the command line.

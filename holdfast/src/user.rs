@@ -45,7 +45,7 @@ pub(crate) async fn create(args: UserCreateArgs) -> Result<()> {
             let secrets = keys::secrets(&args.keys, data)?;
             let gate = services::open_gate(&args.redis).await?;
             let log = services::open_log(&args.kafka).await?;
-            // Should Redis be empty, it is this process that rebuilds the gate.
+            // Should Redis be empty, it is this process that rebuilds the gate, where it may.
             let side = WriteSide::start(gate, log, &secrets, args.shop.currency, |settings| {
                 args.recovery.tune(data, settings);
             });
@@ -65,7 +65,7 @@ async fn create_alone(args: &UserCreateArgs, user: NewUser) -> Result<()> {
     let side = WriteSide::start(gate, log, &secrets, args.shop.currency, |settings| {
         settings.sign_of_life_wait = std::time::Duration::ZERO;
         settings.claim_backoff = std::time::Duration::ZERO;
-        args.recovery.tune(&args.data.data, settings);
+        args.recovery.tune_alone(&args.data.data, settings);
     });
     create_and_finish(&side, user).await
 }

@@ -98,8 +98,12 @@ impl Keeper {
         });
         tokio::spawn(run(Arc::downgrade(&keeper), asked));
         tokio::spawn(signs_of_life::answer(Arc::downgrade(&keeper)));
-        if let Some(settings) = keeper.settings.snapshots.clone() {
-            tokio::spawn(snapshots::keep(Arc::downgrade(&keeper), settings));
+        if let Some(settings) = &keeper.settings.snapshots
+            && let Some(making) = settings.making
+        {
+            let directory = settings.directory.clone();
+            let keeper = Arc::downgrade(&keeper);
+            tokio::spawn(snapshots::keep(keeper, directory, making));
         }
         keeper
     }
@@ -167,7 +171,7 @@ impl Keeper {
         let Some(settings) = &self.settings.snapshots else {
             return Err("no directory for snapshots was given".to_owned());
         };
-        match snapshots::make(self, settings, false).await {
+        match snapshots::make(self, &settings.directory, false).await {
             Ok((stored, _)) => Ok(stored),
             Err(error) => Err(error.to_string()),
         }
@@ -332,6 +336,12 @@ impl Keeper {
         reason: String,
         prepared: Option<Fold>,
     ) -> Result<Current, RecoveryError> {
+        // Where nothing was claimed there is nothing to forget.
+        if !self.settings.rebuilds && self.history.borrow().log_id().is_some() {
+            return Err(RecoveryError::Unfit(format!(
+                "the gate has to be rebuilt ({reason}), and this process was not told how long keys are remembered; give --key-retention-hours as the servers have it, or start a server"
+            )));
+        }
         tracing::info!(reason, "recovery begins");
         let started = Instant::now();
         let tell = |progress: Progress| {

@@ -4,8 +4,9 @@
 //! A snapshot is a fold of the valid log, never a dump of the gate, and nothing depends on it: one
 //! that is missing, damaged, of another program or not of this log is passed over with a warning,
 //! and the log is folded. What must stay true:
-//! - A file is whole or it is not there: it is written beside, made durable, then renamed, and it
-//!   ends with a digest of all before.
+//! - A file is whole or it is not there: it is written beside under a name of its own, made
+//!   durable, then renamed, and it ends with a digest of all before. So several nodes may share a
+//!   directory; what one of them had begun when it died is cleared up by the next that writes.
 //! - It says what made it ([`FOLD`]): another fold's is not read. **Whoever changes what a fold
 //!   holds, or means, raises that number.**
 //! - It is held against the log before it is used: the log's id, the partitions, and in each one
@@ -17,13 +18,12 @@
 //! The sealed data of users stands in it as it stands in the log, the keys to it do not: they are
 //! read from their topic when they are needed, so that what was erased stays erased.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Take, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use domain::time::Time;
 use event_log::{EventLog, LogError};
@@ -33,17 +33,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+pub(crate) use self::files::newest_until;
+pub use self::files::{Stored, stored};
 use super::fold::{Fold, FoldError, parts};
 use super::recovery::RecoveryError;
 use crate::settings::Settings;
+
+mod files;
 
 /// The version of the fold: raised with every change of what it holds or means.
 const FOLD: u32 = 2;
 /// What a file begins with.
 const MAGIC: &[u8; 8] = b"HFSTFOLD";
-/// How many are kept: the newest, and one for the case that it cannot be used.
-const GENERATIONS: usize = 2;
-const SUFFIX: &str = "fold";
 const DIGEST_BYTES: u64 = 32;
 const BUFFER_BYTES: usize = 1 << 20;
 /// About how much of a file is read by one core at a time.
@@ -52,10 +53,19 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Where snapshots are kept and when they are made.
 #[derive(Debug, Clone)]
 pub struct SnapshotSettings {
-    /// Their directory; made where it is missing.
+    /// Their directory, which nodes of one log may share; made where it is missing.
     pub directory: PathBuf,
-    /// A new one is made after this many records.
+    /// When this node makes new ones; `None`: it reads what others have made.
+    pub making: Option<Making>,
+}
+
+/// When a node makes snapshots.
+#[derive(Debug, Clone, Copy)]
+pub struct Making {
+    /// After this many records.
     pub every_records: u64,
+    /// How often it is looked whether so many came.
+    pub look_every: Duration,
 }
 
 /// Why a snapshot is not used.
@@ -90,33 +100,6 @@ struct Header {
     retention: i64,
 }
 
-/// A snapshot as a file.
-#[derive(Debug, Clone)]
-pub struct Stored {
-    /// Where it is.
-    pub path: PathBuf,
-    /// How large it is.
-    pub bytes: u64,
-    /// When it was made.
-    pub made: SystemTime,
-}
-
-impl Stored {
-    /// How long ago it was made, as far as this machine's clock knows.
-    pub fn age(&self) -> Duration {
-        self.made.elapsed().unwrap_or_default()
-    }
-
-    fn of(path: PathBuf) -> io::Result<Self> {
-        let metadata = fs::metadata(&path)?;
-        Ok(Self {
-            path,
-            bytes: metadata.len(),
-            made: metadata.modified()?,
-        })
-    }
-}
-
 /// Which log and which settings a snapshot has to fit.
 #[derive(Debug, Clone, Copy)]
 pub struct Fitting {
@@ -133,34 +116,18 @@ pub struct Fitting {
 /// # Errors
 /// When the file cannot be written; what was there before stays.
 pub fn save(directory: &Path, fitting: Fitting, fold: &Fold) -> Result<Stored, SnapshotError> {
-    fs::create_dir_all(directory)?;
-    let folded: u64 = fold.places().values().map(|place| place.next).sum();
-    let name = format!("{}-{folded:020}", fitting.log);
-    let beside = directory.join(format!("{}.new", fitting.log));
-    write(&beside, fitting, fold)?;
-    let path = directory.join(format!("{name}.{SUFFIX}"));
-    fs::rename(&beside, &path)?;
-    // A file whose name is not durable may be gone with the power.
-    File::open(directory)?.sync_all()?;
-    for old in stored(directory, fitting.log)?
-        .into_iter()
-        .skip(GENERATIONS)
-    {
-        fs::remove_file(old.path)?;
-    }
-    Ok(Stored::of(path)?)
+    let folded = fold.places().values().map(|place| place.next).sum();
+    let file = files::begin(directory, fitting.log)?;
+    write(file.as_file(), fitting, fold)?;
+    Ok(files::keep(file, directory, fitting.log, folded)?)
 }
 
-fn write(path: &Path, fitting: Fitting, fold: &Fold) -> Result<(), SnapshotError> {
-    let mut options = File::options();
-    let options = options.create(true).truncate(true).write(true).mode(0o600);
-    let mut out = BufWriter::with_capacity(
-        BUFFER_BYTES,
-        Hashing {
-            inner: options.open(path)?,
-            digest: Sha256::new(),
-        },
-    );
+fn write(file: &File, fitting: Fitting, fold: &Fold) -> Result<(), SnapshotError> {
+    let hashing = Hashing {
+        inner: file,
+        digest: Sha256::new(),
+    };
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, hashing);
     let header = Header {
         fold: FOLD,
         log: fitting.log,
@@ -191,41 +158,6 @@ fn write_chunk(out: &mut impl Write, chunk: &[u8]) -> io::Result<()> {
     let length = u32::try_from(chunk.len()).map_err(io::Error::other)?;
     out.write_all(&length.to_le_bytes())?;
     out.write_all(chunk)
-}
-
-/// The files of this log, newest first.
-///
-/// # Errors
-/// When the directory cannot be read.
-pub fn stored(directory: &Path, log: Uuid) -> io::Result<Vec<Stored>> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(error) => return Err(error),
-    };
-    let mut found = vec![];
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let whole = path
-            .extension()
-            .is_some_and(|extension| extension == SUFFIX);
-        if whole && name.starts_with(&log.to_string()) {
-            found.push(Stored::of(path)?);
-        }
-    }
-    found.sort_by(|a, b| b.path.cmp(&a.path));
-    Ok(found)
-}
-
-/// How many records the newest file of this log covers, by its name.
-pub(crate) fn newest_until(directory: &Path, log: Uuid) -> u64 {
-    let found = stored(directory, log).unwrap_or_default();
-    let until = |stored: &Stored| {
-        let name = stored.path.file_stem()?.to_string_lossy();
-        name.rsplit('-').next()?.parse().ok()
-    };
-    found.first().and_then(until).unwrap_or(0)
 }
 
 /// Reads a snapshot, with so many threads.

@@ -4,27 +4,25 @@
 //! It is made at leisure: it works a quarter of the time on one core, and reads the log as any
 //! reader does. Whether it is made in time decides nothing but how long the next recovery takes.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Weak;
-use std::time::Duration;
 
 use record::Partition;
-use std::collections::BTreeMap;
 
 use super::EpochState;
 use super::fold::Fold;
 use super::keeper::Keeper;
 use super::reading::{self, Goal, Reading};
 use super::recovery::RecoveryError;
-use super::snapshot::{self, Fitting, SnapshotSettings, Stored};
-
-/// How often it is looked whether a new one is due.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+use super::snapshot::{self, Fitting, Making, Stored};
 
 /// Looks after snapshots for as long as the keeper lives.
-pub(crate) async fn keep(keeper: Weak<Keeper>, settings: SnapshotSettings) {
+pub(crate) async fn keep(keeper: Weak<Keeper>, directory: PathBuf, making: Making) {
     let mut stored_until = 0;
     loop {
-        tokio::time::sleep(failpoint::snapshots_every().unwrap_or(LOOK_EVERY)).await;
+        let look_every = failpoint::snapshots_every().unwrap_or(making.look_every);
+        tokio::time::sleep(look_every).await;
         let Some(keeper) = keeper.upgrade() else {
             return;
         };
@@ -32,9 +30,9 @@ pub(crate) async fn keep(keeper: Weak<Keeper>, settings: SnapshotSettings) {
         if !matches!(&*keeper.state().borrow(), EpochState::Open(_)) {
             continue;
         }
-        match due(&keeper, &settings, stored_until).await {
+        match due(&keeper, &directory, making, stored_until).await {
             Ok(false) => {}
-            Ok(true) => match make(&keeper, &settings, true).await {
+            Ok(true) => match make(&keeper, &directory, true).await {
                 Ok((_, until)) => stored_until = until,
                 Err(error) => tracing::warn!(%error, "a snapshot could not be made"),
             },
@@ -43,25 +41,26 @@ pub(crate) async fn keep(keeper: Weak<Keeper>, settings: SnapshotSettings) {
     }
 }
 
-/// Whether enough came since the last one, of this process or of one before.
+/// Whether enough came since the last one, of this process or of another one.
 async fn due(
     keeper: &Keeper,
-    settings: &SnapshotSettings,
+    directory: &Path,
+    making: Making,
     stored_until: u64,
 ) -> Result<bool, RecoveryError> {
     let ends = reading::ends(&**keeper.log()).await?;
     let end: u64 = ends.values().sum();
     let until = match keeper.history().borrow().log_id() {
-        Some(log) => stored_until.max(snapshot::newest_until(&settings.directory, log)),
+        Some(log) => stored_until.max(snapshot::newest_until(directory, log)),
         None => return Ok(false),
     };
-    Ok(end >= until + settings.every_records)
+    Ok(end >= until + making.every_records)
 }
 
 /// Makes one now. Says where it is and how many records it covers.
 pub(crate) async fn make(
     keeper: &Keeper,
-    settings: &SnapshotSettings,
+    directory: &Path,
     at_leisure: bool,
 ) -> Result<(Stored, u64), RecoveryError> {
     let began = tokio::time::Instant::now();
@@ -79,7 +78,7 @@ pub(crate) async fn make(
         fold.folded(),
         fold.places().values().map(|place| place.next).sum(),
     );
-    let directory = settings.directory.clone();
+    let directory = directory.to_owned();
     let saved = tokio::task::spawn_blocking(move || {
         fold.sweep();
         snapshot::save(&directory, fitting, &fold)

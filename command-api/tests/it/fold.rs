@@ -284,6 +284,12 @@ proptest! {
     }
 }
 
+fn fold_of(steps: &[Step]) -> Fold {
+    let mut fold = Fold::new(RETENTION);
+    Log::of(steps).fold_on(&mut fold, |_, end| end);
+    fold
+}
+
 fn orders_of(fold: Fold) -> usize {
     let pieces = pieces(fold);
     let is_order = |piece: &&String| piece.contains("kind: Orders");
@@ -293,11 +299,6 @@ fn orders_of(fold: Fold) -> usize {
 #[test]
 fn a_finished_order_stays_as_long_as_keys_do() {
     let life = [Step::Place(1, 1), Step::Cancel(0, 2)];
-    let fold_of = |steps: &[Step]| {
-        let mut fold = Fold::new(RETENTION);
-        Log::of(steps).fold_on(&mut fold, |_, end| end);
-        fold
-    };
     assert_eq!(orders_of(fold_of(&life)), 1);
     let within = [Step::Wait(20), Step::Place(1, 3)];
     assert_eq!(orders_of(fold_of(&[&life[..], &within].concat())), 2);
@@ -448,4 +449,35 @@ fn two_generations_are_kept() {
         fold.places().values().map(|place| place.next).sum()
     };
     assert!(until(0) > until(1), "the newest comes first");
+}
+
+#[test]
+fn nodes_that_share_a_directory_never_write_into_each_others_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let steps = |orders: u8| -> Vec<Step> {
+        let keys = (0..orders).cycle().take(200 + usize::from(orders));
+        keys.map(|key| Step::Place(1, key)).collect()
+    };
+    std::thread::scope(|scope| {
+        for node in 1..4 {
+            scope.spawn(move || {
+                let fold = fold_of(&steps(node));
+                for _ in 0..10 {
+                    save(directory, fitting(), &fold).unwrap();
+                    // Another node may have removed it as an old one, but it is never damaged.
+                    for found in stored(directory, fitting().log).unwrap() {
+                        match load(&found.path, fitting(), 1) {
+                            Err(SnapshotError::File(error)) => {
+                                assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+                            }
+                            read => assert!(read.unwrap().places().len() > 1),
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(stored(directory, fitting().log).unwrap().len(), 2);
+    assert_eq!(std::fs::read_dir(directory).unwrap().count(), 2);
 }

@@ -15,3 +15,4 @@ mod http_sessions;
 mod http_users;
 mod recovery;
 mod snapshots;
+mod unreadable;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use command_api::clock::{Clock, SystemClock};
 use command_api::commit::CommitError;
-use command_api::epoch::snapshot::SnapshotSettings;
+use command_api::epoch::EpochState;
+use command_api::epoch::fold::Fold;
+use command_api::epoch::snapshot::{Fitting, Making, SnapshotSettings, save, stored};
 use command_api::gate::memory::MemoryGate;
 use command_api::gate::{AggregateKey, Gate, Look, Looked, Refusal};
 use command_api::settings::Settings;
@@ -17,9 +19,11 @@ use domain::time::Time;
 use event_log::EventLog;
 use event_log::sqlite::{SqliteLog, SqliteSettings};
 use personal_data::Secrets;
-use record::AggregateType;
+use record::{AggregateType, Layout, Partition, Position};
+use uuid::Uuid;
 
 use crate::commit::{Node, refusal, request, sku};
+use crate::unreadable::Unreadable;
 
 /// A clock that moves when the test says so.
 #[derive(Debug)]
@@ -57,7 +61,7 @@ fn at(
         settings.claim_backoff = Duration::ZERO;
         settings.snapshots = Some(SnapshotSettings {
             directory: directory.join("snapshots"),
-            every_records: 1_000_000,
+            making: None,
         });
         tune(settings);
     })
@@ -135,6 +139,84 @@ async fn a_start_with_a_snapshot_knows_what_a_start_without_one_does() {
     }
 }
 
+/// Only who folds all of the log meets a record that was spoilt after the snapshot.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_snapshot_covers_is_not_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let secrets = Arc::new(Secrets::generate());
+    let node = start(directory.path(), &secrets, |_| ());
+    node.stock("A", 10).await;
+    // Behind the fence, which is the first.
+    node.order(None, &[("A", 1)]).await.unwrap();
+    node.order(None, &[("A", 1)]).await.unwrap();
+    let keeper = Arc::clone(node.commands.committer().keeper());
+    keeper.make_snapshot().await.unwrap();
+    node.order(None, &[("A", 1)]).await.unwrap();
+    drop((node, keeper));
+    let orders = record::Topic::Orders;
+    let partition = Partition {
+        topic: orders,
+        number: 0,
+    };
+    let spoilt = |with_snapshot: bool| {
+        let log = SqliteLog::open(directory.path(), SqliteSettings::default()).unwrap();
+        let at = Position {
+            partition,
+            offset: 1,
+        };
+        let (log, clock) = (Arc::new(Unreadable { log, at }), Arc::new(SystemClock));
+        self::at(clock, log, directory.path(), &secrets, |settings| {
+            if !with_snapshot {
+                settings.snapshots = None;
+            }
+        })
+    };
+    let node = spoilt(true);
+    assert_eq!(available(&node).await, 7);
+    let keeper = Arc::clone(node.commands.committer().keeper());
+    keeper.change_epoch("a test").await.unwrap();
+    assert_eq!(available(&node).await, 7);
+    drop((node, keeper));
+    let node = spoilt(false);
+    let mut state = node.commands.committer().keeper().state();
+    let unreadable = |state: &EpochState| matches!(state, EpochState::Unready(why) if why.contains("orders/0@1 cannot be read"));
+    state.wait_for(unreadable).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_makes_a_snapshot_by_itself_after_so_many_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let secrets = Arc::new(Secrets::generate());
+    let node = start(directory.path(), &secrets, |settings| {
+        settings.snapshots.as_mut().unwrap().making = Some(Making {
+            every_records: 20,
+            look_every: Duration::from_millis(5),
+        });
+    });
+    node.stock("A", 1_000_000).await;
+    let keeper = node.commands.committer().keeper();
+    let log = keeper.history().borrow().log_id().unwrap();
+    let snapshots = || stored(&directory.path().join("snapshots"), log).unwrap();
+    // Three fences, an item and its supply: no snapshot is due yet.
+    assert!(snapshots().is_empty());
+    let mut made = 0;
+    while snapshots().len() < 2 {
+        made += 1;
+        assert!(made <= 1_000, "none is made");
+        node.order(None, &[("A", 1)]).await.ok();
+        tokio::task::yield_now().await;
+    }
+    let [newer, older] = &snapshots()[..2] else {
+        panic!("two are kept")
+    };
+    let covers = |path: &Path| {
+        let name = path.file_stem().unwrap().to_string_lossy();
+        name.rsplit('-').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(covers(&older.path) >= 20);
+    assert!(covers(&newer.path) >= covers(&older.path) + 20);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_that_is_damaged_is_passed_over_for_the_one_before() {
     let directory = tempfile::tempdir().unwrap();
@@ -158,6 +240,35 @@ async fn a_snapshot_that_is_damaged_is_passed_over_for_the_one_before() {
         "the older one and more of the log"
     );
     drop(node);
+}
+
+#[test]
+fn what_a_dead_node_had_begun_to_write_is_cleared_up_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: String| {
+        let path = directory.path().join(name);
+        (std::fs::File::create(&path).unwrap(), path)
+    };
+    let fitting = Fitting {
+        log: Uuid::from_u128(1),
+        layout: Layout::uniform(1),
+        retention: Duration::ZERO,
+    };
+    let log = fitting.log;
+    let (_, abandoned) = file(format!("{log}-abc.new"));
+    let (of_an_old_program, nameless) = file(format!("{log}.new"));
+    drop(of_an_old_program);
+    let (written, being_written) = file(format!("{log}-def.new"));
+    written.try_lock().unwrap();
+    let (_, of_another_log) = file(format!("{}-abc.new", Uuid::from_u128(2)));
+    save(directory.path(), fitting, &Fold::new(Duration::ZERO)).unwrap();
+    for gone in [abandoned, nameless] {
+        assert!(!gone.exists(), "{gone:?}");
+    }
+    for kept in [being_written, of_another_log] {
+        assert!(kept.exists(), "{kept:?}");
+    }
+    assert_eq!(stored(directory.path(), log).unwrap().len(), 1);
 }
 
 /// Everything of a log but what is made of it.
@@ -260,6 +371,44 @@ async fn a_planned_change_drops_what_was_over_long_ago_and_nothing_else() {
         refusal(node.order(None, &[("A", 1)]).await),
         Refusal::OutOfStock { .. }
     ));
+}
+
+/// What a tool would forget the servers promise to remember.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_not_told_how_long_keys_are_remembered_rebuilds_no_gate() {
+    let directory = tempfile::tempdir().unwrap();
+    let secrets = Arc::new(Secrets::generate());
+    let log = SqliteLog::open(directory.path(), SqliteSettings::default()).unwrap();
+    let log: Arc<dyn EventLog> = Arc::new(log);
+    let node = |gate: &Arc<MemoryGate>, rebuilds: bool| {
+        let (gate, log) = (Arc::clone(gate), Arc::clone(&log));
+        Node::tuned(gate, log, &secrets, Arc::new(SystemClock), |settings| {
+            settings.sign_of_life_wait = Duration::ZERO;
+            settings.claim_backoff = Duration::ZERO;
+            settings.rebuilds = rebuilds;
+        })
+    };
+    let gate = Arc::new(MemoryGate::new(1000));
+    let first = node(&gate, false);
+    first.stock("A", 10).await;
+    let before = first.commands.committer().keeper().open().await.unwrap();
+
+    let beside = node(&gate, false);
+    beside.order(None, &[("A", 1)]).await.unwrap();
+    let keeper = beside.commands.committer().keeper();
+    let refused = keeper.change_epoch("a test").await.unwrap_err();
+    assert!(refused.contains("--key-retention-hours"), "{refused}");
+    let still = keeper.open().await.unwrap();
+    assert_eq!(still.number(), before.number());
+
+    let empty = Arc::new(MemoryGate::new(1000));
+    let without = node(&empty, false);
+    let mut state = without.commands.committer().keeper().state();
+    let unfit = |state: &EpochState| matches!(state, EpochState::Unfit(_));
+    let why = state.wait_for(unfit).await.unwrap().to_string();
+    assert!(why.contains("--key-retention-hours"), "{why}");
+    let server = node(&empty, true);
+    assert_eq!(available(&server).await, 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,7 +102,7 @@ impl Place {
             settings.snapshots = snapshots.then(|| SnapshotSettings {
                 directory: self.snapshots(),
                 // They are made when the benchmark says so.
-                every_records: u64::MAX / 2,
+                making: None,
             });
         });
         node.log_id().await?;
