@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use migrations::Database;
 use reqwest::Method;
+use serde_json::json;
 
 use crate::harness::{
     Answer, Client, Node, Server, Services, System, alone, eventually, fresh_key,
@@ -151,17 +152,20 @@ async fn a_recovery_says_how_far_it_is_and_commands_wait_for_it_as_long_as_was_s
     // It loses everything, and takes no write: what is rebuilt stays half done.
     redis.command("FLUSHALL");
     redis.command("CLIENT PAUSE 600000 WRITE");
-    eventually("a node says how far it is", async || {
+    let node = eventually("a node says how far it is", async || {
         for node in &system.command_apis {
-            if let Some(percent @ 1..100) = percent(&kim, node).await {
-                return Some(percent);
+            if let Some(1..100) = percent(&kim, node).await {
+                return Some(node);
             }
         }
         None
     })
     .await;
     let began = Instant::now();
-    let answer = kim.order("LAMP", 1).await.problem(503, "unavailable");
+    let order = kim.call_at(Method::POST, &format!("{}/v1/orders", node.address()));
+    let order = order.header("Idempotency-Key", fresh_key());
+    let order = order.json(&json!({"lines": [{"sku": "LAMP", "quantity": 1}]}));
+    let answer = kim.send(order).await.problem(503, "unavailable");
     let waited = began.elapsed();
     assert!(answer.retry_after.is_some(), "{answer:?}");
     let bounds = Duration::from_secs(1)..Duration::from_secs(4);
