@@ -237,6 +237,10 @@ impl Asked for Shop {
         if ["audit", "epoch change"].contains(&name) {
             command.args(self.services.redis_arguments());
         }
+        if name == "epoch change" {
+            // As the servers have it, by default.
+            command.args(["--key-retention-hours", "168"]);
+        }
         run_with(command, "").await
     }
 }
