@@ -1,9 +1,8 @@
 //! Read models and gate against the log.
 
 use audit::{
-    CatalogueRow, Check, Checkpoint, Evidence, GateItem, GateOrder, GateThings, ItemRow, Ledger,
-    LedgerEntry, OrderDigest, OrderRow, Partition, Place, ReadModelRows, StuckRecord, Thing, Topic,
-    UserRow,
+    CatalogueRow, Check, Checkpoint, Evidence, GateItem, GateOrder, GateThings, ItemRow,
+    OrderDigest, OrderRow, Partition, ReadModelRows, StuckRecord, Thing, Topic, UserRow,
 };
 
 use serde_json::json;
@@ -19,7 +18,7 @@ const PARTITIONS: [(Topic, u16); 5] = [
 ];
 
 /// 10 of A supplied; order 2 holds 3, order 3 held 1 and was cancelled.
-fn shop() -> Shop {
+pub(crate) fn shop() -> Shop {
     let mut shop = Shop::open();
     shop.append(shop.placed(2, &[("A", 3)]));
     shop.append(shop.placed(3, &[("A", 1)]));
@@ -65,7 +64,7 @@ fn catalogue_row() -> CatalogueRow {
     }
 }
 
-fn rows(shop: &Shop) -> ReadModelRows {
+pub(crate) fn rows(shop: &Shop) -> ReadModelRows {
     let checkpoint = |(topic, number): (Topic, u16)| Checkpoint {
         partition: Partition { topic, number },
         next_offset: shop.end(topic.as_str(), number),
@@ -80,7 +79,7 @@ fn rows(shop: &Shop) -> ReadModelRows {
     }
 }
 
-fn with_rows(rows: ReadModelRows) -> Evidence {
+pub(crate) fn with_rows(rows: ReadModelRows) -> Evidence {
     Evidence {
         read_models: Ok(rows),
         ..Evidence::default()
@@ -365,87 +364,6 @@ fn rows_of_users_are_compared_as_of_their_checkpoint() {
     }
     let expected = (Check::ReadModels, &*name, "users/0@2", "no row");
     assert_broken(&with(5, vec![alex]), &[expected]);
-}
-
-/// An entry of the ledger: the record's place, units, why, for which order.
-type Entry = (Topic, u16, u64, i64, &'static str, Option<u128>);
-
-/// What the ledger has of [`shop`].
-fn entries() -> Vec<Entry> {
-    vec![
-        (Topic::Inventory, 0, 2, 10, "received", None),
-        (Topic::Orders, 0, 1, -3, "order", Some(2)),
-        (Topic::Orders, 1, 1, -1, "order", Some(3)),
-        (Topic::Orders, 1, 2, 1, "cancellation", Some(3)),
-    ]
-}
-
-fn ledger(sku: &str, entries: &[Entry]) -> Option<Ledger> {
-    let mut ledger = Ledger::default();
-    for (topic, number, offset, quantity, reason, of) in entries.iter().copied() {
-        let partition = Partition { topic, number };
-        let entry = LedgerEntry {
-            place: Some(Place { partition, offset }),
-            quantity,
-            reason,
-            order: of.map(order),
-        };
-        ledger.add(sku, entry);
-    }
-    Some(ledger)
-}
-
-#[test]
-fn the_ledger_is_compared_by_its_sums() {
-    let shop = shop();
-    let with = |ledger: Option<Ledger>| {
-        let rows = ReadModelRows {
-            ledger,
-            ..rows(&shop)
-        };
-        shop.audit_with(&with_rows(rows))
-    };
-    let mut backwards = entries();
-    backwards.reverse();
-    assert_broken(&with(ledger("A", &backwards)), &[]);
-    let mut more = entries();
-    more[0].3 += 1;
-    for wrong in [&more[..], &entries()[1..]] {
-        let expected = (
-            Check::ReadModels,
-            "sku A",
-            "orders/1@2",
-            "the log 4 that move 7",
-        );
-        assert_broken(&with(ledger("A", wrong)), &[expected]);
-    }
-    let expected = [
-        (Check::ReadModels, "sku A", "orders/1@2", "has 0 entries"),
-        (Check::ReadModels, "sku Z", "", "the log none"),
-    ];
-    assert_broken(&with(ledger("Z", &entries())), &expected);
-}
-
-#[test]
-fn an_entry_of_the_ledger_with_another_reason_order_or_record_is_found() {
-    let shop = shop();
-    type Change = fn(&mut Entry);
-    let changes: [Change; 4] = [
-        |entry| entry.4 = "recount",
-        |entry| entry.5 = Some(3),
-        |entry| entry.5 = None,
-        |entry| entry.2 += 1,
-    ];
-    for change in changes {
-        let mut entries = entries();
-        change(&mut entries[1]);
-        let rows = ReadModelRows {
-            ledger: ledger("A", &entries),
-            ..rows(&shop)
-        };
-        let expected = (Check::ReadModels, "sku A", "orders/1@2", "is another");
-        assert_broken(&shop.audit_with(&with_rows(rows)), &[expected]);
-    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod comparisons;
 mod effects;
+mod ledger;
 mod log;
 mod shop;
 mod stock;
