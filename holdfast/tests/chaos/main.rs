@@ -51,6 +51,9 @@ struct Arguments {
     /// Write the table into the repository, with its date and commit.
     #[arg(long, conflicts_with_all = ["rows", "short"])]
     write: bool,
+    /// Keep what the processes said also where every promise held.
+    #[arg(long)]
+    logs: bool,
     /// Name the rows and run nothing.
     #[arg(long)]
     list: bool,
@@ -115,7 +118,7 @@ async fn run(arguments: &Arguments, rows: &[Row]) -> Vec<Outcome> {
     for round in 0..arguments.rounds {
         for row in rows {
             let seed = arguments.seed + round;
-            let outcome = scene::play(&mut stage, row.clone(), seed).await;
+            let outcome = scene::play(&mut stage, row.clone(), seed, arguments.logs).await;
             println!("{}", outcome.progress());
             outcomes.push(outcome);
         }

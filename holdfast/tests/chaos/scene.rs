@@ -146,7 +146,7 @@ async fn checked(load: &Load, asked: &impl Asked, wrong: &mut Vec<String>) -> Du
 }
 
 /// Plays a row. Whatever goes wrong in it is in its outcome.
-pub(crate) async fn play(stage: &mut Stage, row: Row, seed: u64) -> Outcome {
+pub(crate) async fn play(stage: &mut Stage, row: Row, seed: u64, logs: bool) -> Outcome {
     let started = Instant::now();
     let mut scene = None;
     let played = AssertUnwindSafe(act(stage, &row, seed, &mut scene)).catch_unwind();
@@ -173,7 +173,7 @@ pub(crate) async fn play(stage: &mut Stage, row: Row, seed: u64) -> Outcome {
         outcome.wrong.extend(told.wrong.clone());
         outcome.wrong.extend(panics(&said));
         outcome.recoveries = Recoveries::of(&said);
-        if !outcome.holds() {
+        if logs || !outcome.holds() {
             outcome.logs = kept(&row, &scene, said, &told, &outcome.wrong).await;
         }
     }
