@@ -35,7 +35,7 @@ use uuid::Uuid;
 
 pub(crate) use self::files::newest_until;
 pub use self::files::{Stored, stored};
-use super::fold::{Fold, FoldError, parts};
+use super::fold::{Fold, FoldError, Place, parts};
 use super::recovery::RecoveryError;
 use crate::settings::Settings;
 
@@ -334,26 +334,34 @@ pub(crate) async fn stands(
     fold: &Fold,
     epoch: Option<u64>,
 ) -> Result<Result<(), SnapshotError>, LogError> {
-    for (partition, place) in fold.places() {
-        if epoch.is_some_and(|epoch| place.fence.0 >= epoch) {
-            let why = format!("in {partition} it may have passed this epoch's fence");
-            return Ok(Err(SnapshotError::Unfit(why)));
-        }
-        let Some((offset, id)) = place.last else {
-            continue;
-        };
-        let end = log.extent(*partition).await?.end;
-        let beyond = place.next > end;
+    let unfit = |why: String| Ok(Err(SnapshotError::Unfit(why)));
+    let passed = |place: &Place| epoch.is_some_and(|epoch| place.fence.0 >= epoch);
+    if let Some((partition, _)) = fold.places().iter().find(|(_, place)| passed(place)) {
+        return unfit(format!(
+            "in {partition} it may have passed this epoch's fence"
+        ));
+    }
+    // All at once: one after the other, a log that is far away is waited for as often as it has
+    // partitions, and everybody waits for that.
+    let held = fold.places().iter().filter_map(|(partition, place)| {
+        let (offset, id) = place.last?;
         let position = Position {
             partition: *partition,
             offset,
         };
-        if beyond || !is_at(log, position, id).await? {
-            let why = format!("the log has no such record at {position}: it is another log");
-            return Ok(Err(SnapshotError::Unfit(why)));
-        }
+        Some(async move {
+            let beyond = place.next > log.extent(position.partition).await?.end;
+            let is_there = !beyond && is_at(log, position, id).await?;
+            Ok::<_, LogError>((position, is_there))
+        })
+    });
+    let held = futures::future::try_join_all(held).await?;
+    match held.into_iter().find(|(_, is_there)| !is_there) {
+        None => Ok(Ok(())),
+        Some((position, _)) => unfit(format!(
+            "the log has no such record at {position}: it is another log"
+        )),
     }
-    Ok(Ok(()))
 }
 
 async fn is_at(
