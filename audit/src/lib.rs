@@ -32,7 +32,7 @@
 //! [`Part`] of the log; `whole` puts the parts together and judges what they say of each other,
 //! `read_models` and `gate` compare (by `digest` what is too long to keep), [`report`] tells.
 //!
-//! Memory: about 600 bytes for each order with its key, its lines (1.5 of them) and its records
+//! Memory: about 850 bytes for each order with its key, its lines (1.5 of them) and its records
 //! (see `examples/fold`, which measures).
 
 use std::collections::BTreeMap;
