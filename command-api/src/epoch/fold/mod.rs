@@ -113,7 +113,7 @@ pub struct Place {
     pub fence: HighestFence,
     /// The last record before it.
     pub last: Option<(u64, RecordId)>,
-    /// The newest time of the records before it, in microseconds.
+    /// The newest time of the records before it, but for those of days to come; in microseconds.
     pub newest: i64,
 }
 
@@ -237,8 +237,11 @@ impl Fold {
             .map_err(|source| FoldError::Unreadable { position, source })?;
         self.newest = self.newest.max(recalled.time);
         let place = self.places.entry(position.partition).or_default();
-        place.newest = place.newest.max(recalled.time.microseconds());
-        let at = place.newest;
+        // What is of a day to come tells nothing of those behind it.
+        if recalled.time <= self.today {
+            place.newest = place.newest.max(recalled.time.microseconds());
+        }
+        let at = place.newest.max(recalled.time.microseconds());
         self.apply((position, at), envelope, &compact, &recalled)?;
         if let Some(key) = recalled.key {
             let folded = FoldedKey {
@@ -345,7 +348,7 @@ impl Fold {
     /// record of a node whose clock is a month ahead would let every key be forgotten: so it is
     /// never counted from later than this. Nor is a record taken for older than those before it in
     /// its partition, which a node wrote whose clock is a month behind. Two clocks have to be wrong
-    /// to forget too soon.
+    /// to forget too soon. To be said before anything is taken in.
     pub fn is_folded_at(&mut self, now: Time) {
         self.today = now;
     }
