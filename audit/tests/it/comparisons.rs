@@ -426,6 +426,7 @@ fn what_the_catalogue_says_is_compared_as_of_the_checkpoint() {
         version: 0,
         name: String::new(),
         price: 0,
+        // The column's default: ISO 4217's code for no currency.
         currency: "XXX".to_owned(),
         status: String::new(),
         ..catalogue_row()

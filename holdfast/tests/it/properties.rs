@@ -23,7 +23,7 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestE
 
 mod history;
 mod ledger;
-mod log;
+pub(crate) mod log;
 mod request;
 mod shop;
 

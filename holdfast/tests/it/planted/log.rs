@@ -1,6 +1,5 @@
 //! What was written into the log past the commit path.
 
-use event_log::kafka::{KafkaLog, KafkaSettings, Replication};
 use event_log::sqlite::{SqliteLog, SqliteSettings};
 use event_log::{Entry, EventLog};
 use record::{Partition, Position, RecordId, Topic};
@@ -9,6 +8,7 @@ use uuid::Uuid;
 
 use super::{a_shop, audit, entries, finds, newest, place, stop};
 use crate::harness::System;
+use crate::properties::log::kafka;
 
 /// Appends what no server would, and returns where it stands.
 async fn forge(system: &System, like: &Value, change: impl FnOnce(&mut Value)) -> String {
@@ -39,15 +39,7 @@ async fn forge(system: &System, like: &Value, change: impl FnOnce(&mut Value)) -
 async fn open(system: &System) -> Box<dyn EventLog> {
     match &system.services {
         None => Box::new(SqliteLog::open(system.data(), SqliteSettings::default()).unwrap()),
-        Some(services) => {
-            let settings = KafkaSettings {
-                brokers: services.kafka.clone(),
-                topic_prefix: format!("{}.", services.name),
-                replication: Replication::SingleBroker,
-                ..KafkaSettings::default()
-            };
-            Box::new(KafkaLog::open(settings).await.unwrap())
-        }
+        Some(services) => Box::new(kafka(services).await),
     }
 }
 

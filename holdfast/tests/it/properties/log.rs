@@ -12,7 +12,7 @@ use event_log::{EventLog, RawRecord};
 use record::reader::{HighestFence, Standing, Succession, succession};
 use record::{AggregateType, Body, Envelope, Events, Partition, Position};
 
-use crate::harness::System;
+use crate::harness::{Services, System};
 
 /// A reader of a system's log, which keeps what it read.
 pub(crate) struct Log {
@@ -29,19 +29,22 @@ pub(crate) struct Sums {
     pub(crate) stock: BTreeMap<String, (i64, i64)>,
 }
 
+/// The log of a system on services.
+pub(crate) async fn kafka(services: &Services) -> KafkaLog {
+    let settings = KafkaSettings {
+        brokers: services.kafka.clone(),
+        topic_prefix: format!("{}.", services.name),
+        replication: Replication::SingleBroker,
+        ..KafkaSettings::default()
+    };
+    KafkaLog::open(settings).await.unwrap()
+}
+
 impl Log {
     pub(crate) async fn of(system: &System) -> Self {
         let log: Arc<dyn EventLog> = match &system.services {
             None => Arc::new(SqliteLog::open_read_only(system.data()).unwrap()),
-            Some(services) => {
-                let settings = KafkaSettings {
-                    brokers: services.kafka.clone(),
-                    topic_prefix: format!("{}.", services.name),
-                    replication: Replication::SingleBroker,
-                    ..KafkaSettings::default()
-                };
-                Arc::new(KafkaLog::open(settings).await.unwrap())
-            }
+            Some(services) => Arc::new(kafka(services).await),
         };
         Self {
             log,
