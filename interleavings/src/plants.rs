@@ -66,12 +66,6 @@ impl Plant {
 }
 
 impl Plant {
-    /// Whether so few schedules show it that only the long run looks for it. (Twelve seeds took
-    /// from one to fourteen seconds to find it, unoptimised; the others take less than one.)
-    pub fn is_rare(self) -> bool {
-        self == Self::RegisteredAfterDecide
-    }
-
     /// The scenario that has to find it.
     pub fn scenario(self) -> &'static str {
         match self {
@@ -218,7 +212,15 @@ pub const EDITS: &[Edit] = &[
         plant: Plant::SettledInAnotherEpoch,
         file: "commit.rs",
         from: "self.settle(attempt.epoch, &record, position, Settling::IfOthersWait)",
-        to: "let now = if PLANTED { self.keeper.open().await.ok() } else { None }; \
+        to: "let now = if PLANTED { \
+                 let mut state = self.keeper.state(); \
+                 let is_open = |state: &crate::epoch::EpochState| \
+                     matches!(state, crate::epoch::EpochState::Open(_)); \
+                 match state.wait_for(is_open).await.as_deref() { \
+                     Ok(crate::epoch::EpochState::Open(epoch)) => Some(Arc::clone(epoch)), \
+                     _ => None, \
+                 } \
+             } else { None }; \
              self.settle(now.as_ref().unwrap_or(attempt.epoch), &record, position, Settling::IfOthersWait)",
     },
     Edit {

@@ -1,6 +1,6 @@
 //! How scenarios are run: so many schedules, half of them at random, half by priority.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,8 @@ const STEPS_MAX: usize = 40_000;
 /// How much is run.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
-    /// Begins the random numbers; the same seed makes the same schedules.
+    /// Begins the random numbers. The same seed makes the same choices; what they lead to may still
+    /// differ where a task goes through a hash map.
     pub seed: u64,
     /// Schedules of each kind.
     pub schedules: usize,
@@ -37,6 +38,7 @@ fn config(run: Run) -> Config {
 
 thread_local! {
     static HISTORY: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static SCHEDULES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Notes what happened in this execution, for people who read why it failed.
@@ -61,18 +63,20 @@ pub fn check(scenario: fn(), run: Run) -> usize {
     }
 }
 
-/// Whether a scenario finds a planted fault, and within which time.
-pub fn finds(plant: Plant, scenario: fn(), run: Run) -> Option<Duration> {
+/// Whether a scenario finds a planted fault, and with which schedule and within which time.
+pub fn finds(plant: Plant, scenario: fn(), run: Run) -> Option<(usize, Duration)> {
     plants::put(Some(plant));
     let begun = Instant::now();
+    SCHEDULES.set(0);
     let found = run_both(scenario, run).is_err();
     plants::put(None);
-    found.then(|| begun.elapsed())
+    found.then(|| (SCHEDULES.get(), begun.elapsed()))
 }
 
 fn run_both(scenario: fn(), run: Run) -> std::thread::Result<usize> {
     let noted = move || {
         HISTORY.with_borrow_mut(Vec::clear);
+        SCHEDULES.set(SCHEDULES.get() + 1);
         scenario();
     };
     let at_random = RandomScheduler::new_from_seed(run.seed, run.schedules);

@@ -24,6 +24,10 @@ fn scenario(name: &str) -> fn() {
     found.expect("it is in the table").1
 }
 
+/// Schedules of each kind that a planted fault may take. With twelve seeds the rarest,
+/// `RegisteredAfterDecide`, took 13 to 1 083 of them, the others 179 at most.
+const PLANTED: usize = 20_000;
+
 /// The short run, of a fixed seed. Which schedules that makes changes with the code.
 fn short(schedules: usize) -> Run {
     Run {
@@ -84,19 +88,16 @@ fn turns_holds() {
     holds("turns", 300);
 }
 
-/// The rare ones only in the long run, which gives them as long as they need.
 #[test]
 fn every_planted_fault_is_found() {
-    let long = long(|_| Duration::from_secs(300));
-    let run = long.unwrap_or(short(4000));
+    let run = long(|_| Duration::from_secs(300)).unwrap_or(short(PLANTED));
     println!("planted: seed {}", run.seed);
     let mut missed = Vec::new();
     for plant in Plant::ALL {
-        if plant.is_rare() && long.is_none() {
-            continue;
-        }
         match finds(plant, scenario(plant.scenario()), run) {
-            Some(took) => println!("{plant:?} is found in {took:.1?}"),
+            Some((schedules, took)) => {
+                println!("{plant:?} is found by schedule {schedules}, in {took:.1?}");
+            }
             None => missed.push(plant),
         }
     }

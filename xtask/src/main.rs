@@ -62,8 +62,8 @@ enum Task {
     },
     /// Search the schedules of a command node's tasks for one that breaks a promise
     ///
-    /// The test of the same name does so briefly, and shows that planted faults are found. Without
-    /// a scenario, this looks for the rare ones of them too.
+    /// The test of the same name does so briefly, with a fixed seed. Without a scenario, this looks
+    /// for the planted faults too.
     Interleavings {
         /// Only scenarios whose name begins like this: batch, commit, hung_up, overtaken,
         /// read_back, turns
