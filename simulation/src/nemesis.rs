@@ -77,8 +77,8 @@ fn replicate(master: &mut crate::gate::server::Server, replica: &mut crate::gate
 async fn harm(running: &Arc<Running>, fault: Fault) -> Result<()> {
     let world = running.world();
     match fault {
-        Fault::RestartEmpty => restart(running, false).await,
-        Fault::RestartOldFile => restart(running, true).await,
+        Fault::RestartEmpty => restart_master(running, false).await,
+        Fault::RestartOldFile => restart_master(running, true).await,
         Fault::Flush => on_master(running, |server| server.flush()),
         Fault::ValueDeleted => {
             let item = world.pick(world.plan.items);
@@ -190,9 +190,15 @@ fn on_master(running: &Running, harm: impl FnOnce(&mut crate::gate::server::Serv
     }
 }
 
-async fn restart(running: &Running, with_file: bool) {
+async fn restart_master(running: &Running, with_file: bool) {
+    if let Some(which) = master(running) {
+        restart(running, which, with_file).await;
+    }
+}
+
+/// A server is killed and started again, with its file or without.
+pub(crate) async fn restart(running: &Running, which: usize, with_file: bool) {
     let cluster = running.cluster();
-    let Some(which) = master(running) else { return };
     cluster.servers.lock()[which].kill();
     running.note_split();
     tokio::time::sleep(running.world().delay(10..=3_000)).await;

@@ -58,6 +58,14 @@ faults! {
     Split = "gate: split", "F6";
     /// Failed over and back: the old master is master again.
     Failback = "gate: failback", "F6";
+    /// A node is killed between two steps of its recovery.
+    RecovererKilled = "recovery: node killed", "F7";
+    /// The gate is killed between two steps of a recovery.
+    RecoveryGateKilled = "recovery: gate killed", "F7";
+    /// Node and gate are killed between two steps of a recovery.
+    RecoveryBothKilled = "recovery: node and gate killed", "F7";
+    /// A node stands still between two steps of its recovery until another one recovers, too.
+    RecoveriesAtOnce = "recovery: two at once", "F7";
     /// A partition has no leader for a while.
     LeaderChange = "log: leader change", "F8";
     /// The record landed, and the producer is told that nobody knows.
@@ -111,7 +119,8 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// Whether it strikes single messages, at a rate; the others are done by hand, now and then.
+    /// Whether it strikes single messages or steps, at a rate; the others are done by hand, now
+    /// and then.
     pub fn is_of_messages(self) -> bool {
         matches!(
             self,
@@ -119,6 +128,10 @@ impl Fault {
                 | Self::ReplyLost
                 | Self::CallLate
                 | Self::CallRepeated
+                | Self::RecovererKilled
+                | Self::RecoveryGateKilled
+                | Self::RecoveryBothKilled
+                | Self::RecoveriesAtOnce
                 | Self::ProduceUnknownLanded
                 | Self::ProduceUnknownLost
                 | Self::ProduceLate
@@ -184,6 +197,10 @@ impl Plan {
                 let highest = match fault {
                     Fault::ProduceRefused => 2,
                     Fault::HungUp => 150,
+                    Fault::RecovererKilled
+                    | Fault::RecoveryGateKilled
+                    | Fault::RecoveryBothKilled
+                    | Fault::RecoveriesAtOnce => 40,
                     Fault::TailBroken | Fault::LogUnavailable => 20,
                     _ => 60,
                 };

@@ -23,6 +23,7 @@ use crate::nemesis;
 use crate::node::Site;
 use crate::plan::Plan;
 use crate::randomness;
+use crate::recovery;
 use crate::shop;
 use crate::site::Running;
 use crate::store::Store;
@@ -48,6 +49,8 @@ pub struct Outcome {
     pub answers: BTreeMap<String, u64>,
     /// What went wrong, and how often.
     pub faults: BTreeMap<String, u64>,
+    /// How often a recovery was struck, by what it had just done.
+    pub struck: BTreeMap<String, u64>,
     /// What was looked at, by promise.
     pub looked: Counts,
     /// Epochs that were claimed.
@@ -117,6 +120,7 @@ async fn played(seed: u64, plan: Plan) -> Result<Outcome> {
     let running = Running::start(site, store)?;
     let clients = Clients::new(&world, &running);
     let nemesis = tokio::spawn(nemesis::rage(Arc::clone(&running)));
+    tokio::spawn(recovery::strike(Arc::clone(&running)));
     tokio::spawn(nemesis::keep_copies(Arc::clone(&running)));
     let sale = tokio::spawn(sale(Arc::clone(&clients)));
     tokio::pin!(sale);
@@ -144,11 +148,13 @@ async fn played(seed: u64, plan: Plan) -> Result<Outcome> {
     }
     let lines = world.lines();
     let faults = world.faults().into_iter();
+    let struck = world.recoveries.struck().into_iter();
     Ok(Outcome {
         seed,
         commands: books.len() as u64,
         answers: answers(&books),
         faults: faults.map(|(fault, n)| (fault.to_string(), n)).collect(),
+        struck: struck.map(|(step, n)| (step.to_string(), n)).collect(),
         looked,
         epochs: claims(&running),
         elapsed: world.elapsed(),

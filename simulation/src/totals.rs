@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::checks::Counts;
 use crate::plan::Fault;
+use crate::recovery::Step;
 use crate::run::Outcome;
 
 /// What many seeds came to.
@@ -22,6 +23,8 @@ pub struct Totals {
     pub answers: BTreeMap<String, u64>,
     /// What went wrong, and how often.
     pub faults: BTreeMap<String, u64>,
+    /// How often a recovery was struck, by what it had just done.
+    pub struck: BTreeMap<String, u64>,
     /// What was looked at, by promise.
     pub looked: Counts,
     /// Epochs that were claimed.
@@ -45,6 +48,9 @@ impl Totals {
         }
         for (fault, count) in &outcome.faults {
             *self.faults.entry(fault.clone()).or_default() += count;
+        }
+        for (step, count) in &outcome.struck {
+            *self.struck.entry(step.clone()).or_default() += count;
         }
         for (promise, count) in &outcome.looked {
             *self.looked.entry(promise.clone()).or_default() += count;
@@ -124,6 +130,11 @@ impl fmt::Display for Totals {
             let count = self.faults.get(&fault.to_string()).copied().unwrap_or(0);
             let (words, scenario) = fault.words();
             writeln!(f, "  {count:>9}  {words} ({scenario})")?;
+        }
+        writeln!(f, "\nrecoveries struck (F7), by what they had just done")?;
+        for step in Step::ALL {
+            let count = self.struck.get(&step.to_string()).copied().unwrap_or(0);
+            writeln!(f, "  {count:>9}  {step}")?;
         }
         writeln!(f, "\nlooked at")?;
         for (promise, count) in &self.looked {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::plan::{Fault, Plan};
+use crate::recovery::Recoveries;
 
 /// The clocks begin in 2026.
 const BEGIN_MICROSECONDS: i64 = 1_780_000_000_000_000;
@@ -27,6 +28,8 @@ const LINES_MAX: usize = 1_000_000;
 pub struct World {
     /// What may go wrong in this run.
     pub plan: Plan,
+    /// The recoveries that are under way.
+    pub recoveries: Recoveries,
     dice: Mutex<SmallRng>,
     began: Instant,
     calm: AtomicBool,
@@ -45,6 +48,7 @@ impl World {
     pub fn new(seed: u64, plan: Plan) -> Arc<Self> {
         Arc::new(Self {
             plan,
+            recoveries: Recoveries::default(),
             dice: Mutex::new(SmallRng::seed_from_u64(seed ^ 0x9E37_79B9_7F4A_7C15)),
             began: Instant::now(),
             calm: AtomicBool::new(false),
@@ -80,11 +84,16 @@ impl World {
 
     /// Whether a fault of single messages happens now; counts it if it does.
     pub fn strikes(&self, fault: Fault) -> bool {
-        let strikes = !self.is_calm() && self.chance(self.plan.rate(fault));
+        let strikes = self.may_strike(fault);
         if strikes {
             self.count(fault);
         }
         strikes
+    }
+
+    /// The same for a fault that counts only if something else comes to pass.
+    pub fn may_strike(&self, fault: Fault) -> bool {
+        !self.is_calm() && self.chance(self.plan.rate(fault))
     }
 
     /// Counts a fault that happens now.

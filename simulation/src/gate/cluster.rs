@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::server::{Role, Server};
 use crate::link::Link;
 use crate::plan::Fault;
+use crate::recovery::Step;
 use crate::world::World;
 
 /// How long a process waits for an answer.
@@ -42,6 +43,8 @@ pub(super) struct Message<T> {
     pub(super) run: Run<T>,
     /// What is said of the answer.
     pub(super) tell: fn(&T) -> String,
+    /// Which step of a recovery it is.
+    pub(super) step: Option<Step>,
 }
 
 impl<T> Clone for Message<T> {
@@ -51,6 +54,7 @@ impl<T> Clone for Message<T> {
             repeatable: self.repeatable,
             run: Arc::clone(&self.run),
             tell: self.tell,
+            step: self.step,
         }
     }
 }
@@ -84,7 +88,7 @@ impl Cluster {
     /// Sends a message from a process to the server that it talks to, and waits for the answer.
     pub(super) async fn call<T: Send + 'static>(
         self: &Arc<Self>,
-        link: &Link,
+        link: &Arc<Link>,
         message: Message<T>,
     ) -> Result<T, GateError> {
         link.pass().await;
@@ -110,7 +114,7 @@ impl Cluster {
         let repeated = message.repeatable && world.strikes(Fault::CallRepeated);
         if repeated {
             let again = world.delay(10..=20_000);
-            let from = format!("{} again", link.name);
+            let from = (Arc::clone(link), " again");
             tokio::spawn(Arc::clone(self).carry(from, at, starts, message.clone(), again, None));
         }
         let (sender, answer) = oneshot::channel();
@@ -121,7 +125,7 @@ impl Cluster {
         } else {
             (world.delay(0..=4), Some(sender))
         };
-        let from = link.name.clone();
+        let from = (Arc::clone(link), "");
         tokio::spawn(Arc::clone(self).carry(from, at, starts, message, delay, sender));
         let answered = match timeout(ANSWER_WITHIN, answer).await {
             // Whatever sends a call again has heard no answer: were "did not run" heard here, it
@@ -137,7 +141,7 @@ impl Cluster {
 
     async fn carry<T: Send + 'static>(
         self: Arc<Self>,
-        from: String,
+        from: (Arc<Link>, &'static str),
         at: usize,
         starts: u64,
         message: Message<T>,
@@ -161,7 +165,7 @@ impl Cluster {
 
     fn delivered<T>(
         &self,
-        from: &str,
+        (from, again): &(Arc<Link>, &'static str),
         at: usize,
         starts: u64,
         message: &Message<T>,
@@ -181,8 +185,13 @@ impl Cluster {
             Err(error) => error.to_string(),
         };
         let what = &message.what;
-        self.world
-            .say(server.name, format!("{from} {what}: {told}{lost}"));
+        self.world.say(
+            server.name,
+            format!("{}{again} {what}: {told}{lost}", from.name),
+        );
+        if let Some(step) = message.step.filter(|_| result.is_ok()) {
+            self.world.recoveries.reached(from, step);
+        }
         Delivered::Ran(result)
     }
 }

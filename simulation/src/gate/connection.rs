@@ -13,6 +13,7 @@ use record::{Partition, Position, RecordId};
 use super::cluster::{Cluster, Message};
 use super::server::Server;
 use crate::link::Link;
+use crate::recovery::Step;
 use crate::world::short;
 
 /// A process' connection to the gate.
@@ -43,6 +44,25 @@ impl Connection {
             repeatable,
             run: Arc::new(run),
             tell,
+            step: None,
+        };
+        self.cluster.call(&self.link, message).await
+    }
+
+    /// A step of a rebuild, which nobody sends twice.
+    async fn step<T: Send + 'static>(
+        &self,
+        step: Step,
+        what: String,
+        tell: fn(&T) -> String,
+        run: impl Fn(&mut Server) -> Result<T, GateError> + Send + Sync + 'static,
+    ) -> Result<T, GateError> {
+        let message = Message {
+            what,
+            repeatable: false,
+            run: Arc::new(run),
+            tell,
+            step: Some(step),
         };
         self.cluster.call(&self.link, message).await
     }
@@ -135,17 +155,23 @@ impl Gate for Connection {
     async fn begin_rebuild(&self, epoch: u64) -> Result<Box<dyn Rebuild>, GateError> {
         let what = format!("looks whether epoch {epoch} can be built");
         let tell = |replid: &u64| format!("replication id {replid}");
-        self.call(what, false, tell, move |server| server.master_replid(epoch))
-            .await?;
+        self.step(Step::Looked, what, tell, move |server| {
+            server.master_replid(epoch)
+        })
+        .await?;
         let what = format!("deletes epochs below {epoch}");
-        self.call(what, false, done, move |server| server.delete_below(epoch))
-            .await?;
+        self.step(Step::Deleted, what, done, move |server| {
+            server.delete_below(epoch)
+        })
+        .await?;
         let what = format!("asks for the replication id of epoch {epoch}");
         let replid = self
-            .call(what, false, tell, move |server| server.master_replid(epoch))
+            .step(Step::Identified, what, tell, move |server| {
+                server.master_replid(epoch)
+            })
             .await?;
         let what = format!("writes the marker of epoch {epoch}");
-        self.call(what, false, done, move |server| server.mark(epoch))
+        self.step(Step::Marked, what, done, move |server| server.mark(epoch))
             .await?;
         Ok(Box::new(Rebuilding {
             connection: self.clone(),
@@ -167,7 +193,7 @@ impl Rebuild for Rebuilding {
         let epoch = self.epoch;
         let what = format!("writes {} pieces of epoch {epoch}", pieces.len());
         self.connection
-            .call(what, false, done, move |server| {
+            .step(Step::Written, what, done, move |server| {
                 server.write(epoch, &pieces)
             })
             .await
@@ -180,7 +206,7 @@ impl Rebuild for Rebuilding {
         let (epoch, replid) = (self.epoch, self.replid);
         let what = format!("loads the scripts of epoch {epoch}");
         self.connection
-            .call(what, false, done, move |server| {
+            .step(Step::Loaded, what, done, move |server| {
                 server.load_scripts(epoch, replid);
                 Ok(())
             })
@@ -188,7 +214,7 @@ impl Rebuild for Rebuilding {
         let what = format!("publishes epoch {epoch}");
         let tell = |_: &Current| "published".to_owned();
         self.connection
-            .call(what, false, tell, move |server| {
+            .step(Step::Published, what, tell, move |server| {
                 server.publish(epoch, replid, &fences)
             })
             .await

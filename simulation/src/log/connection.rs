@@ -202,6 +202,10 @@ async fn show(
             next.insert(partition, last.offset + 1);
             tokio::time::sleep(broker.world.delay(0..=4)).await;
             link.pass().await;
+            if partition != Partition::EPOCHS {
+                broker.world.recoveries.read(&link);
+                link.pass().await;
+            }
             if broker.world.strikes(Fault::TailBroken) {
                 let broken = LogError::Unavailable("the tail broke".to_owned());
                 let _ = sender.send(Err(broken)).await;

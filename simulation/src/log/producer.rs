@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use event_log::{AppendFailure, Deliveries, Entry};
+use record::epochs::EpochEntry;
+use record::{AggregateType, Envelope, Partition};
 use tokio::sync::mpsc;
 
 use super::broker::Broker;
 use crate::link::Link;
 use crate::plan::Fault;
+use crate::recovery::Step;
 
 /// An entry, and who hears what becomes of it.
 pub(super) type Given = (Entry, Arc<dyn Deliveries>);
@@ -26,6 +29,10 @@ pub(super) async fn run(
         }
         link.pass().await;
         tokio::time::sleep(broker.world.delay(0..=6)).await;
+        if broker.world.chance(500) {
+            // It was not on its way yet.
+            link.pass().await;
+        }
         let partition = group[0].0.partition;
         if !broker.has_leader(partition) {
             let wait = broker.world.delay(500..=3_000);
@@ -66,6 +73,9 @@ fn append(broker: &Arc<Broker>, link: &Arc<Link>, entry: Entry, deliveries: Arc<
         return tell(broker, link, deliveries, entry, Err(unknown()));
     }
     let mut offset = broker.land(&link.name, &entry);
+    if let Some(step) = step(&entry) {
+        world.recoveries.reached(link, step);
+    }
     if world.strikes(Fault::ProduceTwice) {
         offset = broker.land(&format!("{}, twice", link.name), &entry);
     }
@@ -77,6 +87,20 @@ fn append(broker: &Arc<Broker>, link: &Arc<Link>, entry: Entry, deliveries: Arc<
         Ok(offset)
     };
     tell(broker, link, deliveries, entry, outcome);
+}
+
+/// What of a recovery an entry is.
+fn step(entry: &Entry) -> Option<Step> {
+    let payload = entry.payload.as_deref()?;
+    if entry.partition == Partition::EPOCHS {
+        return match EpochEntry::decode(payload) {
+            Ok(EpochEntry::Claim { .. }) => Some(Step::Claimed),
+            Ok(EpochEntry::Opened { .. }) => Some(Step::Opened),
+            _ => None,
+        };
+    }
+    let (envelope, _) = Envelope::decode(payload).ok()?;
+    (envelope.aggregate_type == AggregateType::Fence).then_some(Step::Fenced)
 }
 
 fn tell(
