@@ -3,11 +3,14 @@
 //! Its own node may be dead or only paused; nothing is released because of a time-out. The same
 //! way goes for a predecessor (step 3) and for a record that a retry's key leads to.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 
 use event_log::Entry;
-use record::{Position, Record, RecordId};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use record::{Partition, Position, Record, RecordId};
 
 use crate::commit::{CommitError, Committer, Settling};
 use crate::epoch::{EpochState, OpenEpoch};
@@ -15,15 +18,23 @@ use crate::gate::Pending;
 use crate::planted::{self, Planted::ReleasedOnTimeOut};
 use crate::read_back::Sighting;
 
-/// Scans for as long as the committer lives.
+/// Scans for as long as the committer lives. What it completes is under way beside the scans, each
+/// partition's in a row of its own: one that has no leader keeps none of the others waiting.
 pub fn start(committer: &Arc<Committer>) {
     let interval = committer.settings.completion_interval;
     let committer = Arc::downgrade(committer);
     tokio::spawn(async move {
         let mut seen = HashSet::new();
         let mut epoch = None;
+        let (mut under_way, mut busy) = (FuturesUnordered::new(), BTreeSet::new());
         loop {
-            tokio::time::sleep(interval).await;
+            let mut pause = pin!(tokio::time::sleep(interval));
+            loop {
+                tokio::select! {
+                    Some(partition) = under_way.next() => busy.remove(&partition),
+                    () = &mut pause => break,
+                };
+            }
             let Some(open) = open_epoch(&committer) else {
                 if committer.strong_count() == 0 {
                     return;
@@ -36,7 +47,14 @@ pub fn start(committer: &Arc<Committer>) {
             let Some(committer) = committer.upgrade() else {
                 return;
             };
-            seen = scan(&committer, &open, &seen).await;
+            let (stand, old) = scan(&committer, &open, &seen).await;
+            seen = stand;
+            for (partition, records) in old {
+                if busy.insert(partition) {
+                    let (committer, open) = (Arc::clone(&committer), Arc::clone(&open));
+                    under_way.push(complete_all(committer, open, partition, records));
+                }
+            }
         }
     });
 }
@@ -49,33 +67,42 @@ fn open_epoch(committer: &Weak<Committer>) -> Option<Arc<OpenEpoch>> {
     }
 }
 
-/// Completes what stood in the scan before, too. Returns what stands in this one.
+/// What stands in this scan; and of that what stood in the scan before, too.
 async fn scan(
     committer: &Committer,
     epoch: &Arc<OpenEpoch>,
     before: &HashSet<RecordId>,
-) -> HashSet<RecordId> {
-    let Ok(pending) = committer.gate.pending(epoch, None).await else {
-        return HashSet::new();
-    };
-    if planted::is(ReleasedOnTimeOut) {
-        let old = pending.iter().filter(|it| before.contains(&it.record));
-        old.for_each(|pending| release(committer, epoch, pending));
-        return pending.into_iter().map(|pending| pending.record).collect();
+) -> (HashSet<RecordId>, BTreeMap<Partition, Vec<RecordId>>) {
+    let mut old: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let pending = committer.gate.pending(epoch, None).await;
+    let pending = pending.unwrap_or_default();
+    for pending in pending.iter().filter(|it| before.contains(&it.record)) {
+        if planted::is(ReleasedOnTimeOut) {
+            release(committer, epoch, pending);
+            continue;
+        }
+        let of_partition = old.entry(pending.partition).or_default();
+        of_partition.push(pending.record);
     }
-    for record in pending
-        .iter()
-        .map(|pending| pending.record)
-        .filter(|id| before.contains(id))
-    {
-        match committer.complete(epoch, record, Settling::Awaited).await {
+    (pending.iter().map(|it| it.record).collect(), old)
+}
+
+async fn complete_all(
+    committer: Arc<Committer>,
+    epoch: Arc<OpenEpoch>,
+    partition: Partition,
+    records: Vec<RecordId>,
+) -> Partition {
+    for record in records {
+        let completed = committer.complete(&epoch, record, Settling::Awaited).await;
+        match completed {
             Ok(_) => metrics::counter!(crate::metrics::COMPLETIONS).increment(1),
             Err(error) => {
-                tracing::warn!(record.id = %record, %error, "a record is not completed yet")
+                tracing::warn!(record.id = %record, %error, "a record is not completed yet");
             }
         }
     }
-    pending.into_iter().map(|pending| pending.record).collect()
+    partition
 }
 
 /// The planted bug of that name: what an order took is given back, and it is pending no more.

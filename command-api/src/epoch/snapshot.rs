@@ -33,7 +33,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub(crate) use self::files::newest_until;
 pub use self::files::{Stored, stored};
 use super::fold::{Fold, FoldError, Place, parts};
 use super::recovery::RecoveryError;
@@ -173,12 +172,7 @@ pub fn load(path: &Path, fitting: Fitting, threads: usize) -> Result<Fold, Snaps
         digest: Sha256::new(),
     };
     let mut input = BufReader::with_capacity(BUFFER_BYTES, hashing);
-    let mut magic = [0; MAGIC.len()];
-    input.read_exact(&mut magic)?;
-    if magic != *MAGIC {
-        return Err(SnapshotError::Unreadable("it is no snapshot".to_owned()));
-    }
-    fits(&decode(&mut input)?, fitting)?;
+    begins_fitting(&mut input, fitting)?;
     let (chunks, waiting) = mpsc::sync_channel(2 * threads);
     let waiting = Mutex::new(waiting);
     let (read, folds) = thread::scope(|scope| {
@@ -250,6 +244,27 @@ fn restored(
             Ok(fold)
         });
     }
+}
+
+/// How many records the newest snapshot covers that looks fit to be used, as far as its beginning
+/// tells.
+pub(crate) fn covered(directory: &Path, fitting: Fitting) -> u64 {
+    let looks_fit = |file: &Stored| {
+        File::open(&file.path).is_ok_and(|file| begins_fitting(&mut &file, fitting).is_ok())
+    };
+    let found = stored(directory, fitting.log).unwrap_or_default();
+    let newest = found.iter().find(|file| looks_fit(file));
+    newest.and_then(Stored::until).unwrap_or(0)
+}
+
+/// Reads the beginning of a snapshot, which says what it is of.
+fn begins_fitting(input: &mut impl Read, fitting: Fitting) -> Result<(), SnapshotError> {
+    let mut magic = [0; MAGIC.len()];
+    input.read_exact(&mut magic)?;
+    if magic != *MAGIC {
+        return Err(SnapshotError::Unreadable("it is no snapshot".to_owned()));
+    }
+    fits(&decode(input)?, fitting)
 }
 
 fn fits(header: &Header, fitting: Fitting) -> Result<(), SnapshotError> {

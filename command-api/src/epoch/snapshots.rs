@@ -41,7 +41,8 @@ pub(crate) async fn keep(keeper: Weak<Keeper>, directory: PathBuf, making: Makin
     }
 }
 
-/// Whether enough came since the last one, of this process or of another one.
+/// Whether enough came since the last one that this program can use, of this process or of another
+/// one.
 async fn due(
     keeper: &Keeper,
     directory: &Path,
@@ -50,11 +51,20 @@ async fn due(
 ) -> Result<bool, RecoveryError> {
     let ends = reading::ends(&**keeper.log()).await?;
     let end: u64 = ends.values().sum();
-    let until = match keeper.history().borrow().log_id() {
-        Some(log) => stored_until.max(snapshot::newest_until(directory, log)),
-        None => return Ok(false),
+    let Some(fitting) = fitting(keeper) else {
+        return Ok(false);
     };
+    let until = stored_until.max(snapshot::covered(directory, fitting));
     Ok(end >= until + making.every_records)
+}
+
+/// What a snapshot of this log has to be like; `None` before its first claim.
+fn fitting(keeper: &Keeper) -> Option<Fitting> {
+    Some(Fitting {
+        log: keeper.history().borrow().log_id()?,
+        layout: keeper.log().layout(),
+        retention: keeper.settings().key_retention,
+    })
 }
 
 /// Makes one now. Says where it is and how many records it covers.
@@ -64,14 +74,9 @@ pub(crate) async fn make(
     at_leisure: bool,
 ) -> Result<(Stored, u64), RecoveryError> {
     let began = tokio::time::Instant::now();
-    let Some(log) = keeper.history().borrow().log_id() else {
+    let Some(fitting) = fitting(keeper) else {
         let why = "the log has no claim yet".to_owned();
         return Err(event_log::LogError::Unavailable(why).into());
-    };
-    let fitting = Fitting {
-        log,
-        layout: keeper.log().layout(),
-        retention: keeper.settings().key_retention,
     };
     let mut fold = fold_to_the_end(keeper, None, at_leisure).await?;
     let (folded, until) = (

@@ -25,6 +25,12 @@ use uuid::Uuid;
 use crate::commit::{Node, refusal, request, sku};
 use crate::unreadable::Unreadable;
 
+/// Far longer than a snapshot of a small log takes.
+const MADE_WITHIN: Duration = Duration::from_secs(60);
+/// Where a file says which version of the fold made it: behind eight letters and the length of the
+/// header.
+const VERSION_AT: usize = 9;
+
 /// A clock that moves when the test says so.
 #[derive(Debug)]
 struct SetClock(AtomicI64);
@@ -199,13 +205,13 @@ async fn a_node_makes_a_snapshot_by_itself_after_so_many_records() {
     let snapshots = || stored(&directory.path().join("snapshots"), log).unwrap();
     // Three fences, an item and its supply: no snapshot is due yet.
     assert!(snapshots().is_empty());
-    let mut made = 0;
-    while snapshots().len() < 2 {
-        made += 1;
-        assert!(made <= 1_000, "none is made");
-        node.order(None, &[("A", 1)]).await.ok();
-        tokio::task::yield_now().await;
-    }
+    let two_are_made = async {
+        while snapshots().len() < 2 {
+            node.order(None, &[("A", 1)]).await.unwrap();
+        }
+    };
+    let made = tokio::time::timeout(MADE_WITHIN, two_are_made).await;
+    made.expect("two snapshots are made");
     let [newer, older] = &snapshots()[..2] else {
         panic!("two are kept")
     };
@@ -215,6 +221,39 @@ async fn a_node_makes_a_snapshot_by_itself_after_so_many_records() {
     };
     assert!(covers(&older.path) >= 20);
     assert!(covers(&newer.path) >= covers(&older.path) + 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_cannot_be_used_puts_off_no_other_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let secrets = Arc::new(Secrets::generate());
+    let node = start(directory.path(), &secrets, |_| ());
+    node.stock("A", 1_000_000).await;
+    let keeper = Arc::clone(node.commands.committer().keeper());
+    let made = keeper.make_snapshot().await.unwrap();
+    let log = keeper.history().borrow().log_id().unwrap();
+    drop((node, keeper));
+    // It says that it covers far more, and that another version of the program made it.
+    let unfit = made
+        .path
+        .with_file_name(format!("{log}-{:020}.fold", 1_000));
+    std::fs::rename(&made.path, &unfit).unwrap();
+    let mut bytes = std::fs::read(&unfit).unwrap();
+    bytes[VERSION_AT] += 1;
+    std::fs::write(&unfit, bytes).unwrap();
+    let node = start(directory.path(), &secrets, |settings| {
+        settings.snapshots.as_mut().unwrap().making = Some(Making {
+            every_records: 1,
+            look_every: Duration::from_millis(5),
+        });
+    });
+    let one_is_made = async {
+        while stored(unfit.parent().unwrap(), log).unwrap().len() < 2 {
+            node.order(None, &[("A", 1)]).await.unwrap();
+        }
+    };
+    let made = tokio::time::timeout(MADE_WITHIN, one_is_made).await;
+    made.expect("a snapshot is made");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,12 @@ impl Stored {
         self.made.elapsed().unwrap_or_default()
     }
 
+    /// How many records it covers, by its name.
+    pub(super) fn until(&self) -> Option<u64> {
+        let name = self.path.file_stem()?.to_string_lossy();
+        name.rsplit('-').next()?.parse().ok()
+    }
+
     fn of(path: PathBuf, metadata: &Metadata) -> io::Result<Self> {
         Ok(Self {
             path,
@@ -135,14 +141,4 @@ fn files(directory: &Path, log: Uuid, suffix: &str) -> io::Result<Vec<PathBuf>> 
         }
     }
     Ok(found)
-}
-
-/// How many records the newest file of this log covers, by its name.
-pub(crate) fn newest_until(directory: &Path, log: Uuid) -> u64 {
-    let found = stored(directory, log).unwrap_or_default();
-    let until = |stored: &Stored| {
-        let name = stored.path.file_stem()?.to_string_lossy();
-        name.rsplit('-').next()?.parse().ok()
-    };
-    found.first().and_then(until).unwrap_or(0)
 }
