@@ -20,6 +20,7 @@ pub mod planted;
 pub mod read_back;
 pub mod settings;
 pub mod settle;
+pub mod work;
 
 mod attempt;
 mod batch;

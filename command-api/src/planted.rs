@@ -23,6 +23,8 @@ use crate::settle::settle_of;
 pub enum Planted {
     /// The gate does not look at what is available.
     StockCheckLeftOut,
+    /// The gate does not look at whose an address is.
+    ClaimsNotChecked,
     /// A 2xx is given on the delivery report.
     NoReadBack,
     /// A cancel frees its units when it is decided.
@@ -37,8 +39,9 @@ pub enum Planted {
 
 impl Planted {
     /// All of them, with the names that are typed.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("stock-check-left-out", Self::StockCheckLeftOut),
+        ("claims-not-checked", Self::ClaimsNotChecked),
         ("no-read-back", Self::NoReadBack),
         ("freed-at-cancel", Self::FreedAtCancel),
         ("released-on-time-out", Self::ReleasedOnTimeOut),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use command_api::commit::CommitError;
 use command_api::gate::Refusal;
-use domain::ids::OrderId;
+use domain::ids::{OrderId, UserId};
+use domain::user::Role;
 use record::Position;
 
 /// What a client asks for.
@@ -49,6 +50,30 @@ pub enum Wish {
         /// Which.
         order: OrderId,
     },
+    /// Open an account.
+    Register {
+        /// The number of its address.
+        address: usize,
+    },
+    /// Change the name of a user who was acknowledged.
+    Rename {
+        /// Who.
+        user: UserId,
+        /// The new name.
+        name: String,
+    },
+    /// Change what such a user may do.
+    SetRole {
+        /// Who.
+        user: UserId,
+        /// What.
+        role: Role,
+    },
+    /// Log in, with the right password.
+    LogIn {
+        /// The number of the account's address.
+        address: usize,
+    },
 }
 
 impl fmt::Display for Wish {
@@ -69,8 +94,27 @@ impl fmt::Display for Wish {
             Self::Cancel { order } => {
                 write!(f, "cancel order …{}", &order.to_string()[24..])
             }
+            Self::Register { address } => write!(f, "register person-{address}"),
+            Self::Rename { user, name } => {
+                write!(f, "call user …{} {name}", &user.to_string()[24..])
+            }
+            Self::SetRole { user, role } => {
+                write!(f, "make user …{} {role:?}", &user.to_string()[24..])
+            }
+            Self::LogIn { address } => write!(f, "log in as person-{address}"),
         }
     }
+}
+
+/// What an acknowledged command is about, where its answer names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// The item that was asked about.
+    Item,
+    /// An order.
+    Order(OrderId),
+    /// A user.
+    User(UserId),
 }
 
 /// The answer to one attempt.
@@ -80,11 +124,15 @@ pub enum Answer {
     Done {
         /// Its consistency token.
         position: Position,
-        /// The order, where it is one.
-        order: Option<OrderId>,
+        /// What it is about.
+        made: Made,
     },
     /// A rule refuses.
     Refused(Refusal),
+    /// Address and password do not fit.
+    InvalidCredentials,
+    /// A 2xx that says something else than was asked for.
+    Wrong(String),
     /// The key was used for something else.
     KeyReused,
     /// This request changed nothing.
@@ -110,7 +158,8 @@ impl Answer {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Done { .. } => "done",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::InvalidCredentials => "refused",
+            Self::Wrong(_) => "wrong",
             Self::KeyReused => "key reused",
             Self::Unavailable(_) => "unavailable",
             Self::Unknown(_) => "outcome unknown",
@@ -128,6 +177,8 @@ impl fmt::Display for Answer {
         match self {
             Self::Done { position, .. } => write!(f, "done at {position}"),
             Self::Refused(refusal) => write!(f, "refused: {refusal:?}"),
+            Self::InvalidCredentials => f.write_str("invalid credentials"),
+            Self::Wrong(what) => write!(f, "done, but with {what}"),
             Self::KeyReused => f.write_str("key reused"),
             Self::Unavailable(why) => write!(f, "unavailable: {why}"),
             Self::Unknown(why) => write!(f, "outcome unknown: {why}"),

@@ -13,8 +13,10 @@ use record::{Body, Envelope, Events, Partition, Position, Record, RecordId};
 use serde::{Deserialize, Serialize};
 
 use crate::books::Command;
+use crate::gate::server::Server;
 use crate::site::Running;
 
+mod accounts;
 mod answers;
 mod second_reading;
 
@@ -64,6 +66,7 @@ pub fn check(running: &Running, books: &[Command], looked: &mut Counts) -> Resul
     let mut broken = Vec::new();
     let reading = read(running, looked, &mut broken);
     answers::check(books, &reading, looked, &mut broken);
+    accounts::check(running, books, &reading, looked, &mut broken)?;
     gate(running, &reading, looked, &mut broken);
     second_reading::check(running, books, &reading, looked, &mut broken)?;
     Ok(broken)
@@ -147,11 +150,7 @@ fn read(running: &Running, looked: &mut Counts, broken: &mut Vec<Violation>) -> 
 /// S4: nothing is pending, and the gate is the fold of the valid log.
 fn gate(running: &Running, reading: &Reading, looked: &mut Counts, broken: &mut Vec<Violation>) {
     let servers = running.cluster().servers.lock();
-    let open = servers
-        .iter()
-        .filter(|server| server.up && server.role == crate::gate::server::Role::Master)
-        .find_map(crate::gate::server::Server::open_data);
-    let Some((epoch, data)) = open else {
+    let Some((epoch, data)) = Server::open_of(&*servers) else {
         broken.push(Violation::new("S4", "no epoch is open at the end"));
         return;
     };

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use domain::ids::OrderId;
+use domain::ids::{OrderId, UserId};
+use domain::user::Role;
 use parking_lot::Mutex;
 
-use crate::books::{Answer, Attempt, Command, Wish};
+use crate::books::{Answer, Attempt, Command, Made, Wish};
 use crate::link::Life;
 use crate::node::Node;
 use crate::plan::Fault;
@@ -19,6 +20,8 @@ use crate::world::World;
 
 /// The most attempts at one command.
 const ATTEMPTS_MAX: u64 = 8;
+/// How many times in a thousand a client asks again although it has its answer.
+const ONCE_MORE_PER_MILLE: u64 = 50;
 
 /// All clients of a run, and what they know.
 #[derive(Debug)]
@@ -29,6 +32,9 @@ pub struct Clients {
     numbers: AtomicUsize,
     books: Mutex<Vec<Command>>,
     orders: Mutex<Vec<OrderId>>,
+    users: Mutex<Vec<UserId>>,
+    /// Registrations that were acknowledged or refused: the next address is worth a try.
+    registered: AtomicUsize,
 }
 
 impl Clients {
@@ -41,6 +47,8 @@ impl Clients {
             numbers: AtomicUsize::new(0),
             books: Mutex::default(),
             orders: Mutex::default(),
+            users: Mutex::default(),
+            registered: AtomicUsize::new(0),
         })
     }
 
@@ -89,7 +97,8 @@ impl Clients {
         while self.left.fetch_update(order, order, take).is_ok() {
             tokio::time::sleep(self.world.delay(0..=self.world.plan.think_max)).await;
             let wish = self.wish();
-            let keyed = self.world.chance(850);
+            // A log-in is a new one every time.
+            let keyed = !matches!(wish, Wish::LogIn { .. }) && self.world.chance(850);
             self.want(&name, wish, keyed).await?;
         }
         Ok(())
@@ -117,7 +126,14 @@ impl Clients {
                 expected: world.roll(0..=4) as i64,
             },
             27 => Wish::Discontinue { sku: sku(world) },
-            28..=55 => self.cancel(),
+            28..=33 => Wish::Register {
+                address: self.address(),
+            },
+            34..=37 => Wish::LogIn {
+                address: self.address(),
+            },
+            38..=42 => self.change_user(),
+            43..=62 => self.cancel(),
             _ => self.place(),
         }
     }
@@ -130,6 +146,30 @@ impl Clients {
         });
         Wish::Place {
             lines: lines.collect(),
+        }
+    }
+
+    /// An address that somebody may have, may be asking for, or that is free.
+    fn address(&self) -> usize {
+        let next = self.registered.load(Ordering::Relaxed);
+        (next + self.world.pick(3)).saturating_sub(1)
+    }
+
+    fn change_user(&self) -> Wish {
+        let world = &self.world;
+        let users = self.users.lock();
+        let Some(user) = users.get(world.pick(users.len())).copied() else {
+            return Wish::Register { address: 0 };
+        };
+        match world.pick(3) {
+            0 => Wish::SetRole {
+                user,
+                role: [Role::Customer, Role::Staff, Role::Admin][world.pick(3)],
+            },
+            _ => Wish::Rename {
+                user,
+                name: format!("Name {}", world.roll(1..=9)),
+            },
         }
     }
 
@@ -168,19 +208,37 @@ impl Clients {
             let asked = self.attempt(name, number, &command).await?;
             last = asked.answer.clone();
             command.attempts.push(asked);
-            if !last.asks_again() || attempt == attempts {
+            // Now and then a client asks again for what is done. Not for what was refused: a
+            // refusal is true of earlier attempts, and says nothing of a new one.
+            let done = matches!(last, Answer::Done { .. });
+            let again = last.asks_again() || done && self.world.chance(ONCE_MORE_PER_MILLE);
+            if !again || attempt == attempts {
                 break;
             }
             tokio::time::sleep(self.world.delay(20..=3_000)).await;
         }
-        if let Answer::Done {
-            order: Some(order), ..
-        } = &last
-        {
-            self.orders.lock().push(*order);
-        }
+        self.remember(&command);
         self.books.lock().push(command);
         Ok(last)
+    }
+
+    /// What other clients may ask about from now on.
+    fn remember(&self, command: &Command) {
+        let made = command
+            .attempts
+            .iter()
+            .find_map(|attempt| match &attempt.answer {
+                Answer::Done { made, .. } => Some(*made),
+                _ => None,
+            });
+        match (&command.wish, made) {
+            (Wish::Place { .. }, Some(Made::Order(order))) => self.orders.lock().push(order),
+            (Wish::Register { address }, Some(Made::User(user))) => {
+                self.users.lock().push(user);
+                self.registered.fetch_max(address + 1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
     }
 
     async fn attempt(&self, name: &str, number: usize, command: &Command) -> Result<Attempt> {

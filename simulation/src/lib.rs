@@ -23,6 +23,7 @@ pub mod link;
 pub mod log;
 pub mod nemesis;
 pub mod node;
+pub mod people;
 pub mod plan;
 pub mod process;
 pub mod randomness;

@@ -35,6 +35,9 @@ const SALE_MAX: Duration = Duration::from_secs(900);
 /// life doubles up to 160 s.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(600);
 
+/// An address that nobody wants before the end.
+const FRESH_ADDRESS: usize = 1_000_000;
+
 /// What a run breaks that does not come to its checks.
 const NO_PANIC: &str = "no panic";
 
@@ -159,7 +162,7 @@ async fn played(seed: u64, plan: Plan) -> Result<Outcome> {
         epochs: claims(&running),
         elapsed: world.elapsed(),
         violations,
-        digest: digest(&lines),
+        digest: digest(&lines, &running),
         lines,
     })
 }
@@ -176,11 +179,15 @@ fn claims(running: &Running) -> u64 {
     landed.iter().filter(is_claim).count() as u64
 }
 
-fn digest(lines: &[String]) -> String {
+fn digest(lines: &[String], running: &Running) -> String {
     let mut digest = Sha256::new();
     for line in lines {
         digest.update(line.as_bytes());
         digest.update(b"\n");
+    }
+    // What a line does not tell: the salt of a hash, the key that something is sealed with.
+    for (_, _, raw) in running.broker().landed() {
+        digest.update(&raw.payload);
     }
     let bytes = digest.finalize();
     bytes
@@ -207,6 +214,7 @@ async fn recovered(running: &Arc<Running>, clients: &Arc<Clients>) -> Result<Vec
     let deadline = world.elapsed() + RECOVERED_WITHIN;
     let sku = "FRESH".to_owned();
     let lines = vec![(sku.clone(), 1)];
+    let address = FRESH_ADDRESS;
     let again = (0..world.plan.items).map(|item| Wish::Move {
         sku: shop::sku(item),
         units: 1,
@@ -218,15 +226,20 @@ async fn recovered(running: &Arc<Running>, clients: &Arc<Clients>) -> Result<Vec
         },
         Wish::Move { sku, units: 1 },
         Wish::Place { lines },
+        Wish::Register { address },
+        Wish::LogIn { address },
     ];
     let mut broken = Vec::new();
     // Every item is touched, so that damage which nobody met yet is found and mended.
     for wish in fresh.into_iter().chain(again) {
         loop {
-            let answer = clients.want("fresh", wish.clone(), true).await?;
+            let keyed = !matches!(wish, Wish::LogIn { .. });
+            let answer = clients.want("fresh", wish.clone(), keyed).await?;
             // The shop may never have got as far as this item.
             let no_item = answer == Answer::Refused(Refusal::NotFound);
-            if matches!(answer, Answer::Done { .. }) || no_item {
+            // An attempt before had another key, and nobody knew what became of it.
+            let taken = answer == Answer::Refused(Refusal::EmailTaken);
+            if matches!(answer, Answer::Done { .. }) || no_item || taken {
                 break;
             }
             if world.elapsed() > deadline || !answer.asks_again() {

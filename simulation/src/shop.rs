@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use command_api::commit::{CommitError, Request};
-use domain::ids::{OrderId, UserId};
+use domain::ids::UserId;
 use domain::inventory::MovementReason;
 use domain::money::{Currency, Money};
 use domain::order::{RequestedLine, add_up};
@@ -13,8 +13,9 @@ use domain::user::Role;
 use record::{Actor, RecordedKey};
 use uuid::Uuid;
 
-use crate::books::{Answer, Wish};
+use crate::books::{Answer, Made, Wish};
 use crate::node::Node;
+use crate::people;
 use crate::world::World;
 
 /// The name of an item.
@@ -48,6 +49,9 @@ pub fn request(world: &World, key: Option<&str>, fingerprint: &str) -> Request {
 /// # Errors
 /// When the wish itself is malformed, which is a mistake of the simulation.
 pub async fn ask(node: &Node, request: Request, wish: &Wish) -> Result<Answer> {
+    if let Some(answer) = people::ask(node, request.clone(), wish).await? {
+        return Ok(answer);
+    }
     let commands = &node.commands;
     let answered = match wish.clone() {
         Wish::Put { sku, price } => {
@@ -55,13 +59,13 @@ pub async fn ask(node: &Node, request: Request, wish: &Wish) -> Result<Answer> {
             let currency = Currency::parse("EUR").map_err(invalid)?;
             let price = Money::price(price, currency).map_err(invalid)?;
             let put = commands.put_item(request, parsed(&sku)?, name, price, None);
-            put.await.map(|outcome| (outcome.position, None))
+            put.await.map(|outcome| (outcome.position, Made::Item))
         }
         Wish::Move { sku, units } => {
             let units = SignedQuantity::new(units).map_err(invalid)?;
             let reason = MovementReason::Received;
             let moved = commands.move_stock(request, parsed(&sku)?, units, reason, None);
-            moved.await.map(|outcome| (outcome.position, None))
+            moved.await.map(|outcome| (outcome.position, Made::Item))
         }
         Wish::Set {
             sku,
@@ -69,11 +73,11 @@ pub async fn ask(node: &Node, request: Request, wish: &Wish) -> Result<Answer> {
             expected,
         } => {
             let set = commands.set_stock(request, parsed(&sku)?, available, expected);
-            set.await.map(|outcome| (outcome.position, None))
+            set.await.map(|outcome| (outcome.position, Made::Item))
         }
         Wish::Discontinue { sku } => {
             let done = commands.discontinue(request, parsed(&sku)?);
-            done.await.map(|outcome| (outcome.position, None))
+            done.await.map(|outcome| (outcome.position, Made::Item))
         }
         Wish::Place { lines } => {
             let mut requested = Vec::new();
@@ -85,19 +89,24 @@ pub async fn ask(node: &Node, request: Request, wish: &Wish) -> Result<Answer> {
             }
             let lines = add_up(&requested).map_err(invalid)?;
             let placed = commands.place_order(request, user(), lines);
-            placed.await.map(|it| (it.position, Some(it.value.id)))
+            placed
+                .await
+                .map(|it| (it.position, Made::Order(it.value.id)))
         }
         Wish::Cancel { order } => {
             let cancelled = commands.cancel_order(request, order, None, None);
-            cancelled.await.map(|outcome| (outcome.position, None))
+            cancelled
+                .await
+                .map(|it| (it.position, Made::Order(it.value.id)))
         }
+        wish => return Err(invalid(wish)),
     };
     Ok(answer(answered))
 }
 
-fn answer(answered: Result<(record::Position, Option<OrderId>), CommitError>) -> Answer {
+fn answer(answered: Result<(record::Position, Made), CommitError>) -> Answer {
     match answered {
-        Ok((position, order)) => Answer::Done { position, order },
+        Ok((position, made)) => Answer::Done { position, made },
         Err(error) => Answer::of(error),
     }
 }
@@ -106,6 +115,6 @@ fn parsed(sku: &str) -> Result<Sku> {
     Sku::parse(sku).map_err(invalid)
 }
 
-fn invalid(error: impl std::fmt::Debug) -> anyhow::Error {
+pub(crate) fn invalid(error: impl std::fmt::Debug) -> anyhow::Error {
     anyhow!("the simulation asks for something malformed: {error:?}")
 }

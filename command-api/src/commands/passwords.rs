@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
 use domain::text::Password;
 use tokio::sync::Semaphore;
+
+use crate::work::Work;
 
 /// Hashes and verifies passwords. What is under way is bounded, whether or not the client still
 /// waits (report R48): the permit belongs to the work, not to the request.
@@ -14,6 +16,8 @@ use tokio::sync::Semaphore;
 pub struct Passwords {
     at_once: Arc<Semaphore>,
     queued: Arc<Semaphore>,
+    argon2: Argon2<'static>,
+    work: Work,
 }
 
 /// Too many passwords are being checked.
@@ -27,6 +31,23 @@ impl Passwords {
         Self {
             at_once: Arc::new(Semaphore::new(at_once)),
             queued: Arc::new(Semaphore::new(at_once + queued)),
+            argon2: Argon2::default(),
+            work: Work::default(),
+        }
+    }
+
+    /// Hashes that cost next to nothing and so protect nothing, made at once. For simulations.
+    ///
+    /// # Panics
+    /// In a release build.
+    pub fn that_protect_nothing() -> Self {
+        assert!(cfg!(debug_assertions), "passwords must be protected");
+        let (memory, passes, lanes) = (Params::MIN_M_COST, Params::MIN_T_COST, 1);
+        let params = Params::new(memory, passes, lanes, None).expect("they are the least allowed");
+        Self {
+            argon2: Argon2::new(Algorithm::default(), Version::default(), params),
+            work: Work::AtOnce,
+            ..Self::new(1_024, 0)
         }
     }
 
@@ -35,8 +56,9 @@ impl Passwords {
     /// # Errors
     /// [`Overloaded`].
     pub async fn hash(&self, password: Password) -> Result<String, Overloaded> {
+        let argon2 = self.argon2.clone();
         self.run(move || {
-            Argon2::default()
+            argon2
                 .hash_password(password.as_str().as_bytes())
                 .map(|hash| hash.to_string())
                 .unwrap_or_default()
@@ -53,12 +75,13 @@ impl Passwords {
         password: Password,
         hash: Option<String>,
     ) -> Result<bool, Overloaded> {
+        let argon2 = self.argon2.clone();
         self.run(move || match hash.as_deref().map(PasswordHash::new) {
-            Some(Ok(hash)) => Argon2::default()
+            Some(Ok(hash)) => argon2
                 .verify_password(password.as_str().as_bytes(), &hash)
                 .is_ok(),
             _ => {
-                let _ = Argon2::default().hash_password(password.as_str().as_bytes());
+                let _ = argon2.hash_password(password.as_str().as_bytes());
                 false
             }
         })
@@ -72,10 +95,10 @@ impl Passwords {
         let place = Arc::clone(&self.queued)
             .try_acquire_owned()
             .map_err(|_| Overloaded)?;
-        let at_once = Arc::clone(&self.at_once);
+        let (at_once, on) = (Arc::clone(&self.at_once), self.work);
         let task = tokio::spawn(async move {
             let permit = at_once.acquire_owned().await;
-            let result = tokio::task::spawn_blocking(work).await;
+            let result = on.run(work).await;
             drop((permit, place));
             result
         });

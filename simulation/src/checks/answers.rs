@@ -6,7 +6,8 @@ use command_api::gate::Refusal;
 use record::Position;
 
 use super::{Counts, Reading, Valid, Violation, cancels, discontinues};
-use crate::books::{Answer, Attempt, Command, Wish};
+use crate::books::{Answer, Attempt, Command, Made, Wish};
+use crate::people;
 
 pub(super) fn check(
     books: &[Command],
@@ -37,6 +38,34 @@ pub(super) fn check(
             refused(command, attempt, of_key, books, reading, looked, broken);
         }
         nothing_changed(command, of_key, looked, broken);
+        the_same_again(command, looked, broken);
+    }
+}
+
+/// S3: what was answered once is answered the same again, or it is not known now.
+fn the_same_again(command: &Command, looked: &mut Counts, broken: &mut Vec<Violation>) {
+    let about = format!("{} ({:?})", command.wish, command.key);
+    let mut first: Option<&Attempt> = None;
+    for attempt in &command.attempts {
+        let answer = &attempt.answer;
+        let wrong = match (first.map(|it| &it.answer), answer) {
+            (_, Answer::KeyReused | Answer::Wrong(_)) => true,
+            (Some(Answer::Done { made, .. }), Answer::Done { made: again, .. }) => made != again,
+            // The stated limit of refusals, in both directions.
+            (Some(Answer::Done { .. }), Answer::Refused(_)) => !attempt.split,
+            _ => false,
+        };
+        if first.is_some() {
+            *looked.entry("S3".to_owned()).or_default() += 1;
+        }
+        if wrong {
+            let before = first.map_or("nothing".to_owned(), |it| it.answer.to_string());
+            let what = format!("{about} was answered \"{before}\" first, then \"{answer}\"");
+            broken.push(Violation::new("S3", what));
+        }
+        if first.is_none() && matches!(answer, Answer::Done { .. }) {
+            first = Some(attempt);
+        }
     }
 }
 
@@ -62,7 +91,7 @@ fn acknowledged(
     looked: &mut Counts,
     broken: &mut Vec<Violation>,
 ) {
-    let Answer::Done { position, order } = &attempt.answer else {
+    let Answer::Done { position, made } = &attempt.answer else {
         return;
     };
     *looked.entry("S2".to_owned()).or_default() += 1;
@@ -78,10 +107,13 @@ fn acknowledged(
         let what = format!("{about} was acknowledged at {position}, a record of key {key:?}");
         broken.push(Violation::new("S2", what));
     }
-    if let Some(order) = order
-        && record.envelope.aggregate_id != order.to_string()
-    {
-        let what = format!("{about} was acknowledged at {position}, a record of another order");
+    let named = match made {
+        Made::Item => None,
+        Made::Order(order) => Some(order.to_string()),
+        Made::User(user) => Some(user.to_string()),
+    };
+    if named.is_some_and(|named| named != record.envelope.aggregate_id) {
+        let what = format!("{about} was acknowledged at {position}, a record of something else");
         broken.push(Violation::new("S2", what));
     }
     if valid.at > attempt.answered {
@@ -135,6 +167,18 @@ fn refused(
                 .iter()
                 .find(|it| it.record.envelope.aggregate_id == id);
             if placed.is_some_and(|placed| known_before(&placed.position)) {
+                broken.push(says(format!(
+                    "{about}: \"not found\", but it was acknowledged"
+                )));
+            }
+        }
+        (Refusal::NotFound, wish) if people::user(wish).is_some() => {
+            let id = people::user(wish).map(|user| user.to_string());
+            let mut of_user = reading
+                .valid
+                .iter()
+                .filter(|it| Some(&it.record.envelope.aggregate_id) == id.as_ref());
+            if of_user.any(|it| known_before(&it.position)) {
                 broken.push(says(format!(
                     "{about}: \"not found\", but it was acknowledged"
                 )));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use audit::{
     Acknowledged, Audit, CatalogueRow, Checkpoint, Evidence, GateItem, ItemRow, OrderDigest,
-    OrderRow, ReadModelRows,
+    OrderRow, ReadModelRows, UserRow,
 };
 use command_api::gate::{Look, Looked};
 use domain::sku::Sku;
@@ -13,8 +13,8 @@ use rusqlite::types::Value;
 use uuid::Uuid;
 
 use super::{Counts, Reading, Violation};
-use crate::books::{Answer, Command};
-use crate::gate::server::{Role, Server};
+use crate::books::{Answer, Command, Made};
+use crate::gate::server::Server;
 use crate::site::Running;
 
 pub(super) fn check(
@@ -55,7 +55,7 @@ fn acknowledged(books: &[Command], reading: &Reading) -> Vec<Acknowledged> {
     let done = books.iter().flat_map(|command| &command.attempts);
     let mut acknowledged = Vec::new();
     for attempt in done {
-        if let Answer::Done { position, order } = &attempt.answer {
+        if let Answer::Done { position, made } = &attempt.answer {
             let valid = reading.valid.iter();
             let first = valid
                 .filter(|it| it.position == *position)
@@ -63,7 +63,9 @@ fn acknowledged(books: &[Command], reading: &Reading) -> Vec<Acknowledged> {
             let copies = reading.copies.iter().filter(|it| it.0 == *position);
             let ids = first.chain(copies.map(|(_, id)| *id));
             acknowledged.extend(ids.map(|id| Acknowledged::Record(id.0)));
-            acknowledged.extend(order.map(|order| Acknowledged::Order(order.0)));
+            if let Made::Order(order) = made {
+                acknowledged.push(Acknowledged::Order(order.0));
+            }
         }
     }
     acknowledged
@@ -71,11 +73,7 @@ fn acknowledged(books: &[Command], reading: &Reading) -> Vec<Acknowledged> {
 
 fn gate_items(running: &Running, audit: &Audit) -> Vec<GateItem> {
     let servers = running.cluster().servers.lock();
-    let open = servers
-        .iter()
-        .filter(|server| server.up && server.role == Role::Master)
-        .find_map(Server::open_data);
-    let Some((_, data)) = open else {
+    let Some((_, data)) = Server::open_of(&*servers) else {
         return vec![];
     };
     let item = |name: &str| {
@@ -136,6 +134,16 @@ fn rows(running: &Running) -> Result<ReadModelRows> {
         });
     }
     rows.catalogue = Some(catalogue);
+    let mut users = vec![];
+    for row in store.read("SELECT id, email_hash, role, version FROM users")? {
+        users.push(UserRow {
+            id: id(&row, 0)?,
+            email_hash: text(&row, 1)?,
+            role: text(&row, 2)?,
+            version: u64::try_from(integer(&row, 3)?)?,
+        });
+    }
+    rows.users = Some(users);
     for row in store.read("SELECT sku, supplied, held, sold FROM inventory")? {
         rows.items.push(ItemRow {
             sku: text(&row, 0)?,

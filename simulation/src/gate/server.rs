@@ -148,6 +148,14 @@ impl Server {
         Some((pointer.epoch, data))
     }
 
+    /// The same of whichever server is a master.
+    pub fn open_of(servers: &[Self]) -> Option<(u64, &EpochData)> {
+        let mut masters = servers
+            .iter()
+            .filter(|server| server.up && server.role == Role::Master);
+        masters.find_map(Self::open_data)
+    }
+
     /// The pointer, which may name an epoch that is closed.
     pub fn current(&self) -> Option<Current> {
         let pointer = self.data.pointer.as_ref()?;
