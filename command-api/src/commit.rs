@@ -27,7 +27,6 @@ use crate::planted::{self, Planted::SettledBeforeReadBack};
 use crate::read_back::{ReadBack, Sighting, TailHealth, Waiting};
 use crate::settings::Settings;
 pub(crate) use crate::settle::Settling;
-use crate::settle::{others_wait_for, settle_of};
 use crate::turns::Turns;
 
 /// How often a command is decided again because something changed under it.
@@ -179,20 +178,39 @@ impl Committer {
         if let TailHealth::Broken(why) = &*self.read_back.health().borrow() {
             return Err(CommitError::Unavailable(why.clone()));
         }
-        let epoch = self.keeper.open().await.map_err(CommitError::Unavailable)?;
+        let entered = self.keeper.enter().await;
+        let (epoch, generation) = entered.map_err(CommitError::Unavailable)?;
         let attempt = Attempt {
             epoch: &epoch,
-            generation: epoch.generation(),
+            generation,
             record: RecordId(self.ids.next()),
             request: &request,
         };
+        let mut may_have_run = false;
+        match self.attempt(&attempt, handler, &mut may_have_run).await {
+            Err(CommitError::Unavailable(why)) if may_have_run => {
+                Err(CommitError::OutcomeUnknown(why))
+            }
+            result => result,
+        }
+    }
+
+    /// Steps 1 and 2, as often as what was loaded has changed, and what follows from the verdict.
+    /// `may_have_run` says whether an earlier call that nobody answered may still be decided.
+    async fn attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        handler: &dyn Handler,
+        may_have_run: &mut bool,
+    ) -> Result<Committed, CommitError> {
+        let epoch = attempt.epoch;
         let mut turn = match handler.needs() {
             Needs::State => Some(self.turns.take(handler.aggregate()).await),
             Needs::Fresh | Needs::NextVersion => None,
         };
         for _ in 0..TRIES {
             // 1. Load, and let the domain decide.
-            let loaded = self.load(&epoch, handler).await?;
+            let loaded = self.load(epoch, handler).await?;
             let decided = match handler.decide(&loaded, self.clock.now()) {
                 Ok(decided) => Ok(decided),
                 Err(Undecided::Refused(refusal)) => Err(refusal),
@@ -206,35 +224,38 @@ impl Committer {
             // 2. Decide in the gate; the waiter is registered before.
             let waiter = match &append {
                 None => None,
-                Some(append) => Some(self.register(&attempt, append)?),
+                Some(append) => Some(self.register(attempt, append)?),
             };
             failpoint::reached!("commit.prepared");
-            let verdict = self.ask_gate(&attempt, command, append.as_ref()).await;
+            let answered = self.ask_gate(attempt, command, append.as_ref()).await;
+            let verdict = answered.as_ref().map(|answered| &answered.answer);
             if let (Some(append), true) =
                 (&append, !matches!(verdict, Ok(Verdict::Accepted { .. })))
             {
                 self.read_back.forget(attempt.record, append.partition);
             }
-            match verdict? {
+            let answered = answered?;
+            match answered.answer {
                 Verdict::Accepted {
                     version,
                     predecessor,
                     ..
                 } => {
                     drop(turn.take());
+                    *may_have_run = false;
                     let (Some(append), Some(waiter)) = (append, waiter) else {
                         let why = "the gate accepted a refusal".to_owned();
                         return Err(CommitError::OutcomeUnknown(why));
                     };
                     return self
-                        .append_and_settle(&attempt, append, version, predecessor, waiter)
+                        .append_and_settle(attempt, append, version, predecessor, waiter)
                         .await;
                 }
                 Verdict::Replayed {
                     record, position, ..
                 } => {
                     drop(turn.take());
-                    return self.replay(&epoch, record, position).await;
+                    return self.replay(epoch, record, position).await;
                 }
                 Verdict::Refused {
                     refusal,
@@ -242,7 +263,7 @@ impl Committer {
                     rests_on,
                 } => {
                     if let Some(record) = rests_on {
-                        self.complete(&epoch, record, Settling::Queued).await?;
+                        self.complete(epoch, record, Settling::Queued).await?;
                     }
                     return Err(CommitError::Refused { refusal, replayed });
                 }
@@ -258,9 +279,10 @@ impl Committer {
                     }
                 }
                 Verdict::ItemPending { record, .. } => {
-                    self.complete(&epoch, record, Settling::Awaited).await?;
+                    self.complete(epoch, record, Settling::Awaited).await?;
                 }
             }
+            *may_have_run |= answered.may_have_run && append.is_some();
         }
         Err(CommitError::Unavailable(
             "what the command rests on kept changing".to_owned(),
@@ -341,7 +363,7 @@ impl Committer {
         attempt: &Attempt<'_>,
         command: Decide,
         append: Option<&Append>,
-    ) -> Result<Verdict, CommitError> {
+    ) -> Result<Answered<Verdict>, CommitError> {
         let CallFailed {
             error,
             may_have_run,
@@ -354,7 +376,7 @@ impl Committer {
                 let why = "the request was held up for too long".to_owned();
                 return Err(CommitError::OutcomeUnknown(why));
             }
-            Ok(answered) => return Ok(answered.answer),
+            Ok(answered) => return Ok(answered),
             Err(failed) => failed,
         };
         if may_have_run && append.is_some() {
@@ -452,28 +474,6 @@ impl Committer {
             replayed: true,
             snapshot: None,
         })
-    }
-
-    /// Step 6. A settle that fails is left to completion: the record stays pending.
-    pub(crate) async fn settle(
-        &self,
-        epoch: &Arc<OpenEpoch>,
-        record: &Record,
-        position: Position,
-        settling: Settling,
-    ) {
-        let settle = settle_of(record, position);
-        let wait = match settling {
-            Settling::Queued => false,
-            Settling::Awaited => true,
-            Settling::IfOthersWait => others_wait_for(&settle),
-        };
-        let settled = self.settles.send(epoch, settle);
-        if !wait {
-            return;
-        }
-        // Whatever comes of it, the record stands: completion settles what is left pending.
-        let _ = timeout(self.settings.settle_wait, settled).await;
     }
 
     pub(crate) fn not_seen(&self, epoch: &Arc<OpenEpoch>, sighting: Sighting) -> CommitError {

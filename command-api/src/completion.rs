@@ -141,7 +141,9 @@ impl Committer {
             let mut pending =
                 pending.map_err(|error| CommitError::OutcomeUnknown(error.to_string()))?;
             let Some(pending) = pending.pop() else { break };
-            next = pending.predecessor;
+            // Who has it in hand here saw to its predecessors, or does.
+            let in_hand = self.read_back.is_in_flight(id, pending.partition);
+            next = pending.predecessor.filter(|_| !in_hand);
             chain.push(pending);
         }
         let mut position = None;

@@ -223,7 +223,7 @@ impl ReadBack {
     }
 
     /// Whether an attempt of this node decided the record and will append it, or has.
-    fn is_in_flight(&self, record: RecordId, partition: Partition) -> bool {
+    pub(crate) fn is_in_flight(&self, record: RecordId, partition: Partition) -> bool {
         let mut state = self.state.lock();
         let awaited = state.awaited(partition, record);
         awaited.is_some_and(|awaited| awaited.is_in_flight())

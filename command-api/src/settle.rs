@@ -6,7 +6,10 @@ use std::sync::Arc;
 use domain::inventory::{InventoryEvent, ItemStatus, Terms};
 use domain::stock::StockMovement;
 use record::{Events, Position, Record};
+use tokio::time::timeout;
 
+use crate::commit::Committer;
+use crate::epoch::OpenEpoch;
 use crate::gate::{AggregateKey, Settle, SettledTerms};
 
 /// The settle of a record that was read back as valid at a position.
@@ -78,4 +81,28 @@ pub(crate) enum Settling {
     Awaited,
     /// Up to a stated bound where others wait for what it gives.
     IfOthersWait,
+}
+
+impl Committer {
+    /// Step 6. A settle that fails is left to completion: the record stays pending.
+    pub(crate) async fn settle(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        record: &Record,
+        position: Position,
+        settling: Settling,
+    ) {
+        let settle = settle_of(record, position);
+        let wait = match settling {
+            Settling::Queued => false,
+            Settling::Awaited => true,
+            Settling::IfOthersWait => others_wait_for(&settle),
+        };
+        let settled = self.settles.send(epoch, settle);
+        if !wait {
+            return;
+        }
+        // Whatever comes of it, the record stands: completion settles what is left pending.
+        let _ = timeout(self.settings.settle_wait, settled).await;
+    }
 }

@@ -21,7 +21,8 @@ use event_log::EventLog;
 use projectors::ReadModels;
 use rand::Rng;
 use rand::distr::Alphanumeric;
-use record::{AggregateType, Envelope, Partition, Position, Topic};
+use record::reader::{HighestFence, Standing};
+use record::{Envelope, Partition, Position, Topic};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -89,12 +90,15 @@ pub(crate) async fn first_admin(
         Ok(()) => Ok(generated.then_some(Credentials { email, password })),
         // Another process was first.
         Err(CreateError::Taken) => Ok(None),
+        Err(error) if generated && error.may_have_worked() => Err(error).context(format!(
+            "it is not known whether the first administrator was made; if it was, its address is {email} and its password {password}, which is shown once"
+        )),
         Err(error) => Err(error).context("the first administrator could not be made"),
     }
 }
 
-/// Whether the log has a record of a user, valid or not. Before the first one there are only
-/// fences, one per epoch.
+/// Whether the log has a valid record of a user. Before the first one there are only fences, one
+/// per epoch, and records that a fence made void.
 async fn anybody_has_registered(log: &dyn EventLog) -> Result<bool> {
     for number in 0..log.layout().count(Topic::Users) {
         let partition = Partition {
@@ -106,6 +110,7 @@ async fn anybody_has_registered(log: &dyn EventLog) -> Result<bool> {
         if next >= extent.end {
             continue;
         }
+        let mut fence = HighestFence::default();
         let mut tail = log
             .tail(vec![Position {
                 partition,
@@ -115,7 +120,7 @@ async fn anybody_has_registered(log: &dyn EventLog) -> Result<bool> {
         while next < extent.end {
             for raw in tail.next().await?.records {
                 let envelope = Envelope::decode(&raw.payload)?.0;
-                if envelope.aggregate_type != AggregateType::Fence {
+                if fence.judge(&envelope) == Standing::Valid {
                     return Ok(true);
                 }
                 next = raw.offset + 1;
@@ -137,6 +142,16 @@ pub(crate) enum CreateError {
     /// As every command.
     #[error("the user could not be made: {0}; try again")]
     Failed(UserError),
+}
+
+impl CreateError {
+    /// Whether the user may have been made all the same.
+    fn may_have_worked(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed(UserError::Commit(CommitError::OutcomeUnknown(_)))
+        )
+    }
 }
 
 /// Makes a user with a role, as the operator.
@@ -196,7 +211,12 @@ pub(crate) fn serve_socket(
 ) -> Result<()> {
     let _ = std::fs::remove_file(path);
     let listener = std::os::unix::net::UnixListener::bind(path)
-        .with_context(|| format!("{} cannot be made", path.display()))?;
+        .with_context(|| {
+            format!(
+                "the socket {} cannot be made; where its path has more than 107 bytes, choose a shorter --data",
+                path.display()
+            )
+        })?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;

@@ -130,7 +130,10 @@ impl Whole {
         let metrics = telemetry::collect_metrics()?;
         let stopping = CancellationToken::new();
         http::stop_on_signals(stopping.clone())?;
-        write_side.log_id().await?;
+        let has_begun = unless_stopped(&stopping, write_side.log_id()).await?;
+        if has_begun.is_none() {
+            return Ok(());
+        }
         let (signer, verifier) = signing(&args.keys, &args.data.data)?;
         let projecting = CancellationToken::new();
         let read_models = ReadModels::new(stores.writer);
@@ -140,12 +143,6 @@ impl Whole {
             stores.tasks,
             &projecting,
         ));
-        let credentials = admin::first_admin(
-            &*write_side.log,
-            &write_side.commands,
-            args.admin.admin_email.as_deref(),
-        )
-        .await?;
         if let Some(directory) = directory {
             let socket = directory.control_socket();
             let operators = Operators {
@@ -171,6 +168,11 @@ impl Whole {
             metrics,
         };
         let router = api::router(served, &args.http)?;
+        let email = args.admin.admin_email.as_deref();
+        let first = admin::first_admin(&*write_side.log, &write_side.commands, email);
+        let Some(credentials) = unless_stopped(&stopping, first).await? else {
+            return Ok(());
+        };
         let place = if directory.is_some() {
             format!("embedded, data in {}", args.data.data.display())
         } else {
@@ -199,10 +201,11 @@ pub(crate) async fn command_api(args: CommandApiArgs) -> Result<()> {
     let tune = |settings: &mut _| args.recovery.tune(&args.data.data, settings);
     let write_side = WriteSide::start(gate, log, &secrets, args.shop.currency, tune)
         .noting(services::log_note(&args.kafka));
-    write_side.log_id().await?;
+    let has_begun = unless_stopped(&stopping, write_side.log_id()).await?;
+    if has_begun.is_none() {
+        return Ok(());
+    }
     let (signer, verifier) = signing(&args.keys, &args.data.data)?;
-    let email = args.admin.admin_email.as_deref();
-    let credentials = admin::first_admin(&*write_side.log, &write_side.commands, email).await?;
     let routes = vec![command_routes(&write_side, signer, &verifier, &args.http)];
     let parts = write_side.parts();
     let served = Served {
@@ -212,6 +215,11 @@ pub(crate) async fn command_api(args: CommandApiArgs) -> Result<()> {
         metrics,
     };
     let router = api::router(served, &args.http)?;
+    let email = args.admin.admin_email.as_deref();
+    let first = admin::first_admin(&*write_side.log, &write_side.commands, email);
+    let Some(credentials) = unless_stopped(&stopping, first).await? else {
+        return Ok(());
+    };
     announce(&listener, "command-api", credentials.as_ref())?;
     http::serve(listener, router, &args.http, stopping).await?;
     write_side.finish(FINISH_WITHIN).await;
@@ -288,6 +296,14 @@ pub(crate) async fn query_api(args: QueryApiArgs) -> Result<()> {
     let router = api::router(served, &args.http)?;
     announce(&listener, "query-api", None)?;
     http::serve(listener, router, &args.http, stopping).await
+}
+
+/// Part of a start; `None` where a signal came first: the log may be waited for for minutes.
+async fn unless_stopped<T>(
+    stopping: &CancellationToken,
+    work: impl Future<Output = Result<T>>,
+) -> Result<Option<T>> {
+    stopping.run_until_cancelled(work).await.transpose()
 }
 
 fn signing(args: &crate::settings::KeyArgs, data: &Path) -> Result<(TokenSigner, TokenVerifier)> {

@@ -116,15 +116,15 @@ pub const EDITS: &[Edit] = &[
     Edit {
         plant: Plant::RegisteredAfterDecide,
         file: "commit.rs",
-        from: "Some(append) => Some(self.register(&attempt, append)?),",
-        to: "Some(_) if PLANTED => None, Some(append) => Some(self.register(&attempt, append)?),",
+        from: "Some(append) => Some(self.register(attempt, append)?),",
+        to: "Some(_) if PLANTED => None, Some(append) => Some(self.register(attempt, append)?),",
     },
     Edit {
         plant: Plant::RegisteredAfterDecide,
         file: "commit.rs",
         from: "let (Some(append), Some(waiter)) = (append, waiter) else {",
         to: "let waiter = match &append { \
-                 Some(append) if PLANTED => Some(self.register(&attempt, append)?), \
+                 Some(append) if PLANTED => Some(self.register(attempt, append)?), \
                  _ => waiter, \
              }; \
              let (Some(append), Some(waiter)) = (append, waiter) else {",

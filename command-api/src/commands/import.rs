@@ -40,9 +40,9 @@ pub struct Imported {
 }
 
 impl Commands {
-    /// Puts the item and, once in its life, its opening stock. Safe to repeat: the stock has a
-    /// key that is the item's own, and when that is forgotten, the item that ever had any supply
-    /// opens no more.
+    /// Puts the item and, once, its opening stock. Safe to repeat: the stock has a key that is the
+    /// item's own, and when that is forgotten, an item that has supply opens no more. (One whose
+    /// supply was all written off by then would open again.)
     ///
     /// # Errors
     /// See [`CommitError`].

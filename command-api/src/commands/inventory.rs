@@ -17,7 +17,8 @@ use crate::commands::{Commands, Outcome, read_snapshot, snapshot};
 use crate::commit::{CommitError, Committed, Decided, Handler, Loaded, Needs, Request, Undecided};
 use crate::gate::{AggregateKey, Figures, Look, Looked, Refusal};
 
-/// An item with its figures, as the gate knows them at the moment of the answer.
+/// An item as a command left it, with its figures as the gate knows them at the moment of the
+/// answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemNow {
     /// What the catalogue says.
@@ -75,16 +76,15 @@ impl Commands {
         };
         let committed = self.committer.commit(request, handler).await?;
         let mut outcome = self.item_now(sku, committed).await?;
-        if outcome.replayed {
-            // The first answer said this, whatever the catalogue says by now.
-            let status = ItemStatus::Active;
-            outcome.value.item.terms = Terms {
-                name,
-                price,
-                status,
-            };
-            outcome.value.item.category = category;
-        }
+        // What this command said, whatever others say by now: theirs may not stand in the log yet,
+        // and a replay answers as the first answer did.
+        let item = &mut outcome.value.item;
+        item.terms = Terms {
+            name,
+            price,
+            status: ItemStatus::Active,
+        };
+        item.category = category;
         Ok(outcome)
     }
 

@@ -28,10 +28,11 @@ use crate::gate::{Current, Gate, GateError};
 use crate::read_back::ReadBack;
 use crate::settings::Settings;
 
+mod entering;
 mod signs_of_life;
 mod waiting;
 
-use waiting::no_life;
+use waiting::{DOUBLINGS_MAX, no_life};
 
 /// How long the topic of epochs may take to be read to its end.
 const HISTORY_WITHIN: Duration = Duration::from_secs(30);
@@ -130,39 +131,6 @@ impl Keeper {
         self.history.clone()
     }
 
-    /// The open epoch; waits a bounded time for a recovery that is under way. Refusals end with
-    /// their epoch, so a retry of what waits may be refused elsewhere in an epoch that what waits
-    /// outlives, and that "no" would be a lie (S5): for no epoch after the next, and only for who
-    /// came when the gate had closed the one before.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub async fn open(&self) -> Result<Arc<OpenEpoch>, String> {
-        if let EpochState::Open(epoch) = &*self.state.borrow() {
-            return Ok(Arc::clone(epoch));
-        }
-        let came_in = *self.adopted.lock();
-        let may_refuse = came_in.filter(|came_in| *self.closed_at_gate.lock() < Some(*came_in));
-        let mut state = self.state.subscribe();
-        let open = state.wait_for(|state| matches!(state, EpochState::Open(_)));
-        let waited = tokio::time::timeout(self.settings.recovery_wait, open).await;
-        if let Ok(Ok(state)) = waited
-            && let EpochState::Open(epoch) = &*state
-        {
-            let history = self.history.borrow();
-            if may_refuse.is_some_and(|came_in| came_in != epoch.number())
-                || came_in.is_some_and(|came_in| !history.is_next(came_in, epoch.number()))
-            {
-                return Err("the request waited for longer than an epoch; send it again".to_owned());
-            }
-            return Ok(Arc::clone(epoch));
-        }
-        Err(match &*self.state.borrow() {
-            EpochState::Open(_) => "the epoch has just opened".to_owned(),
-            state => state.to_string(),
-        })
-    }
-
     /// Makes a snapshot of the fold now, where there is a place for it.
     ///
     /// # Errors
@@ -172,7 +140,7 @@ impl Keeper {
             return Err("no directory for snapshots was given".to_owned());
         };
         match snapshots::make(self, &settings.directory, false).await {
-            Ok((stored, _)) => Ok(stored),
+            Ok(stored) => Ok(stored),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -249,7 +217,7 @@ impl Keeper {
                 return self.recover(reason, None).await;
             } else {
                 let backoff = rand::random_range(Duration::ZERO..=self.settings.claim_backoff);
-                tokio::time::sleep(backoff).await;
+                tokio::time::sleep(self.pause_after_own_claims() + backoff).await;
                 backed_off = true;
             }
         }
@@ -259,6 +227,19 @@ impl Keeper {
     fn rival(&self) -> Option<u64> {
         let silent = *self.silent.lock();
         self.history.borrow().rival(self.node, u64::MAX, silent)
+    }
+
+    /// What keeps a recovery from its end may last, and every claim and its fences stay in the log
+    /// for ever: where the newest claim is this node's own and led to nothing, it pauses for longer
+    /// with each.
+    fn pause_after_own_claims(&self) -> Duration {
+        let history = self.history.borrow();
+        match history.claims.last() {
+            Some(newest) if newest.node == self.node && history.fruitless > 0 => {
+                LOOK_AGAIN * 2u32.pow(history.fruitless.min(DOUBLINGS_MAX))
+            }
+            _ => Duration::ZERO,
+        }
     }
 
     /// Reads every claim, and gives up where one states what is not known here: an epoch of a
@@ -383,8 +364,11 @@ impl Keeper {
         Ok(current)
     }
 
-    /// Makes an epoch the node's own: its tail is started before any command is decided.
-    async fn adopt(&self, current: Current) -> Result<(), GateError> {
+    /// Makes an epoch the node's own: its tail is started before any command is decided. The claims
+    /// are looked at once more, for while it was waited for or looked for, another program may have
+    /// claimed it.
+    async fn adopt(&self, current: Current) -> Result<(), RecoveryError> {
+        self.catch_up_with_claims().await?;
         let mut starts = current.fences.clone();
         for (partition, next) in self.gate.tail_starts(&current).await? {
             if let Some(start) = starts.get_mut(&partition) {
@@ -420,7 +404,7 @@ async fn run(keeper: std::sync::Weak<Keeper>, mut wanted: mpsc::Receiver<Wanted>
             return;
         };
         let found = match keeper.find().await {
-            Ok(current) => keeper.adopt(current).await.map_err(RecoveryError::from),
+            Ok(current) => keeper.adopt(current).await,
             Err(error) => Err(error),
         };
         match found {

@@ -82,6 +82,9 @@ pub enum SnapshotError {
     /// It was made by another program, of another log, or with other settings.
     #[error("{0}")]
     Unfit(String),
+    /// It is of what the log was before it was restored: nobody can use it any more.
+    #[error("the log has no such record at {0}: it was restored since")]
+    Restored(Position),
 }
 
 impl From<FoldError> for SnapshotError {
@@ -246,15 +249,15 @@ fn restored(
     }
 }
 
-/// How many records the newest snapshot covers that looks fit to be used, as far as its beginning
-/// tells.
-pub(crate) fn covered(directory: &Path, fitting: Fitting) -> u64 {
+/// How many records each snapshot covers that looks fit to be used, as far as its beginning tells;
+/// newest first.
+pub(crate) fn covered(directory: &Path, fitting: Fitting) -> Vec<u64> {
     let looks_fit = |file: &Stored| {
         File::open(&file.path).is_ok_and(|file| begins_fitting(&mut &file, fitting).is_ok())
     };
-    let found = stored(directory, fitting.log).unwrap_or_default();
-    let newest = found.iter().find(|file| looks_fit(file));
-    newest.and_then(Stored::until).unwrap_or(0)
+    let mut found = stored(directory, fitting.log).unwrap_or_default();
+    found.retain(looks_fit);
+    found.iter().filter_map(Stored::until).collect()
 }
 
 /// Reads the beginning of a snapshot, which says what it is of.
@@ -328,6 +331,10 @@ pub(crate) async fn newest(
                 return Ok(fold);
             }
             Err(why) => {
+                // It would be taken for the newest, and every recovery would read it in vain.
+                if matches!(why, SnapshotError::Restored(_)) {
+                    let _ = std::fs::remove_file(&path);
+                }
                 let path = path.display();
                 tracing::warn!(%path, %why, "a snapshot is not used");
                 used("passed-over");
@@ -342,7 +349,7 @@ pub(crate) async fn newest(
 /// for.
 ///
 /// # Errors
-/// [`SnapshotError::Unfit`] inside where it is not of this log; outside, that the log does not
+/// [`SnapshotError::Unfit`] or [`SnapshotError::Restored`] inside where it is not of this log; outside, that the log does not
 /// answer.
 pub(crate) async fn stands(
     log: &dyn EventLog,
@@ -373,9 +380,7 @@ pub(crate) async fn stands(
     let held = futures::future::try_join_all(held).await?;
     match held.into_iter().find(|(_, is_there)| !is_there) {
         None => Ok(Ok(())),
-        Some((position, _)) => unfit(format!(
-            "the log has no such record at {position}: it is another log"
-        )),
+        Some((position, _)) => Ok(Err(SnapshotError::Restored(position))),
     }
 }
 

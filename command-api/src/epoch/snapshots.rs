@@ -19,7 +19,6 @@ use super::snapshot::{self, Fitting, Making, Stored};
 
 /// Looks after snapshots for as long as the keeper lives.
 pub(crate) async fn keep(keeper: Weak<Keeper>, directory: PathBuf, making: Making) {
-    let mut stored_until = 0;
     loop {
         let look_every = failpoint::snapshots_every().unwrap_or(making.look_every);
         tokio::time::sleep(look_every).await;
@@ -30,32 +29,29 @@ pub(crate) async fn keep(keeper: Weak<Keeper>, directory: PathBuf, making: Makin
         if !matches!(&*keeper.state().borrow(), EpochState::Open(_)) {
             continue;
         }
-        match due(&keeper, &directory, making, stored_until).await {
+        match due(&keeper, &directory, making.every_records).await {
             Ok(false) => {}
-            Ok(true) => match make(&keeper, &directory, true).await {
-                Ok((_, until)) => stored_until = until,
-                Err(error) => tracing::warn!(%error, "a snapshot could not be made"),
-            },
+            Ok(true) => {
+                if let Err(error) = make(&keeper, &directory, true).await {
+                    tracing::warn!(%error, "a snapshot could not be made");
+                }
+            }
             Err(error) => tracing::debug!(%error, "it is not known whether a snapshot is due"),
         }
     }
 }
 
 /// Whether enough came since the last one that this program can use, of this process or of another
-/// one.
-async fn due(
-    keeper: &Keeper,
-    directory: &Path,
-    making: Making,
-    stored_until: u64,
-) -> Result<bool, RecoveryError> {
-    let ends = reading::ends(&**keeper.log()).await?;
-    let end: u64 = ends.values().sum();
+/// one. One that covers more than the log has is of what it was before it was restored.
+async fn due(keeper: &Keeper, directory: &Path, every_records: u64) -> Result<bool, RecoveryError> {
     let Some(fitting) = fitting(keeper) else {
         return Ok(false);
     };
-    let until = stored_until.max(snapshot::covered(directory, fitting));
-    Ok(end >= until + making.every_records)
+    let covered = snapshot::covered(directory, fitting);
+    let ends = reading::ends(&**keeper.log()).await?;
+    let end: u64 = ends.values().sum();
+    let newest = covered.into_iter().find(|until| *until <= end);
+    Ok(end >= newest.unwrap_or(0) + every_records)
 }
 
 /// What a snapshot of this log has to be like; `None` before its first claim.
@@ -67,22 +63,20 @@ fn fitting(keeper: &Keeper) -> Option<Fitting> {
     })
 }
 
-/// Makes one now. Says where it is and how many records it covers.
+/// Makes one now.
 pub(crate) async fn make(
     keeper: &Keeper,
     directory: &Path,
     at_leisure: bool,
-) -> Result<(Stored, u64), RecoveryError> {
+) -> Result<Stored, RecoveryError> {
     let began = tokio::time::Instant::now();
     let Some(fitting) = fitting(keeper) else {
         let why = "the log has no claim yet".to_owned();
         return Err(event_log::LogError::Unavailable(why).into());
     };
     let mut fold = fold_to_the_end(keeper, None, at_leisure).await?;
-    let (folded, until) = (
-        fold.folded(),
-        fold.places().values().map(|place| place.next).sum(),
-    );
+    let until: u64 = fold.places().values().map(|place| place.next).sum();
+    let folded = fold.folded();
     let directory = directory.to_owned();
     let saved = tokio::task::spawn_blocking(move || {
         fold.sweep();
@@ -108,7 +102,7 @@ pub(crate) async fn make(
         duration_ms = took.as_millis() as u64,
         "a snapshot was made"
     );
-    Ok((stored, until))
+    Ok(stored)
 }
 
 /// A fold of the valid log up to about its present end, out of `base` or a snapshot.

@@ -17,3 +17,4 @@ mod http_users;
 mod recovery;
 mod snapshots;
 mod unreadable;
+mod waiting;

@@ -343,7 +343,7 @@ async fn a_command_that_still_waits_when_a_recovery_is_over_is_decided() {
     ));
 }
 
-fn claim(log: &dyn EventLog, interface: u32, shop: Shop) -> EpochEntry {
+pub(crate) fn claim(log: &dyn EventLog, interface: u32, shop: Shop) -> EpochEntry {
     EpochEntry::Claim {
         id: uuid::Uuid::now_v7(),
         interface,
@@ -355,7 +355,7 @@ fn claim(log: &dyn EventLog, interface: u32, shop: Shop) -> EpochEntry {
 }
 
 /// Appends to the topic of epochs as another node does; the offset.
-async fn append(log: &dyn EventLog, entry: &EpochEntry) -> u64 {
+pub(crate) async fn append(log: &dyn EventLog, entry: &EpochEntry) -> u64 {
     let entry = Entry {
         partition: Partition::EPOCHS,
         key: "epochs".to_owned(),

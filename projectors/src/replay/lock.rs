@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use migrations::{Database, DatabaseError};
-use sqlx::{Connection, Executor, MySqlConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::store::{ReadModels, Tries};
+
+/// The lock's name on MySQL, whose locks are the whole server's.
+const NAME: &str = "CONCAT('holdfast.replay.', LEFT(SHA2(DATABASE(), 256), 40))";
 
 /// A replay's right to be the only one.
 pub(super) enum Lock {
@@ -33,8 +36,9 @@ impl Lock {
         connection
             .execute("SET SESSION wait_timeout = 604800")
             .await?;
-        let sql = "SELECT GET_LOCK(CONCAT('holdfast.replay.', LEFT(SHA2(DATABASE(), 256), 40)), 0)";
-        let taken: Option<i64> = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
+        let sql = format!("SELECT GET_LOCK({NAME}, 0)");
+        let asked = sqlx::query_scalar(AssertSqlSafe(sql));
+        let taken: Option<i64> = asked.fetch_one(&mut connection).await?;
         Ok((taken == Some(1)).then(|| Self::MySql(Box::new(connection))))
     }
 
@@ -69,9 +73,13 @@ impl Lock {
         Ok(())
     }
 
-    /// Lets go of everything.
+    /// Lets go of everything. The server hears of a closed connection some time later, and until
+    /// then another replay would be told that this one goes on.
     pub(super) async fn release(self) -> Result<(), DatabaseError> {
-        if let Self::MySql(connection) = self {
+        if let Self::MySql(mut connection) = self {
+            connection.execute("ROLLBACK").await?;
+            let sql = format!("DO RELEASE_LOCK({NAME})");
+            connection.execute(AssertSqlSafe(sql)).await?;
             connection.close().await?;
         }
         Ok(())

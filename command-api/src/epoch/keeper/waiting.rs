@@ -16,8 +16,8 @@ use crate::gate::{Current, GateError};
 /// How long a recovery may stand at one figure and be waited for all the same: longer than a log may
 /// show nothing and Redis may free what was dropped.
 const STANDS_STILL_AT_MOST: Duration = Duration::from_secs(240);
-/// The doubling of the wait for a sign of life stops here.
-const DOUBLINGS_MAX: u32 = 5;
+/// The doubling of waits with every claim that led to nothing stops here.
+pub(super) const DOUBLINGS_MAX: u32 = 5;
 
 impl Keeper {
     /// What the pointer names. One that cannot be read names nothing; publishing mends it.

@@ -1,0 +1,156 @@
+//! Attempts that wait for an epoch, and what becomes of refusals meanwhile.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use command_api::clock::SystemClock;
+use command_api::commit::CommitError;
+use command_api::epoch::EpochState;
+use command_api::gate::memory::MemoryGate;
+use command_api::gate::{
+    Current, Decide, Gate, GateError, Look, Looked, Pending, Rebuild, Refusal, Reply, Settle,
+    Settled, Verdict,
+};
+use event_log::EventLog;
+use event_log::sqlite::{SqliteLog, SqliteSettings};
+use personal_data::Secrets;
+use record::epochs::GATE_INTERFACE;
+use record::{Partition, Position, RecordId};
+use tokio::sync::watch;
+
+use crate::commit::{Node, refusal, request};
+use crate::recovery::{append, claim};
+
+/// A gate whose pointer a node cannot read before somebody says so.
+#[derive(Debug)]
+struct Late {
+    gate: Arc<MemoryGate>,
+    answers: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl Gate for Late {
+    async fn probe(&self) -> Result<(), GateError> {
+        self.gate.probe().await
+    }
+
+    async fn current(&self) -> Result<Option<Current>, GateError> {
+        let mut answers = self.answers.clone();
+        let _ = answers.wait_for(|answers| *answers).await;
+        self.gate.current().await
+    }
+
+    async fn load(&self, current: &Current, looks: &[Look]) -> Result<Reply<Looked>, GateError> {
+        self.gate.load(current, looks).await
+    }
+
+    async fn decide(
+        &self,
+        current: &Current,
+        commands: &[Decide],
+    ) -> Result<Reply<Verdict>, GateError> {
+        self.gate.decide(current, commands).await
+    }
+
+    async fn settle(
+        &self,
+        current: &Current,
+        records: &[Settle],
+        tails: &[Position],
+    ) -> Result<Reply<Settled>, GateError> {
+        self.gate.settle(current, records, tails).await
+    }
+
+    async fn pending(
+        &self,
+        current: &Current,
+        of: Option<&[RecordId]>,
+    ) -> Result<Vec<Pending>, GateError> {
+        self.gate.pending(current, of).await
+    }
+
+    async fn tail_starts(&self, current: &Current) -> Result<BTreeMap<Partition, u64>, GateError> {
+        self.gate.tail_starts(current).await
+    }
+
+    async fn begin_rebuild(&self, epoch: u64) -> Result<Box<dyn Rebuild>, GateError> {
+        self.gate.begin_rebuild(epoch).await
+    }
+}
+
+/// A retry of what waits was refused, and that was forgotten while it waited.
+#[tokio::test]
+async fn what_waited_for_the_epoch_belongs_to_its_first_generation() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open(directory.path(), SqliteSettings::default()).unwrap();
+    let log: Arc<dyn EventLog> = Arc::new(log);
+    // One entry is a generation.
+    let (gate, secrets) = (Arc::new(MemoryGate::new(1)), Arc::new(Secrets::generate()));
+    let node = Node::over(gate.clone(), Arc::clone(&log), &secrets);
+    node.stock("A", 1).await;
+    let first = node.order(None, &[("A", 1)]).await.unwrap();
+
+    let (says, answers) = watch::channel(false);
+    let gate = Arc::new(Late { gate, answers });
+    let late = Node::tuned(gate, log, &secrets, Arc::new(SystemClock), |settings| {
+        settings.recovery_wait = Duration::from_secs(60);
+    });
+    let mut waits = pin!(late.order(Some("K"), &[("A", 1)]));
+    assert!(futures::poll!(waits.as_mut()).is_pending());
+    // In this one thread its task comes to the waiting before the others are answered.
+    for key in [Some("K"), None, None, None] {
+        let refused = refusal(node.order(key, &[("A", 1)]).await);
+        assert!(matches!(refused, Refusal::OutOfStock { .. }), "{refused:?}");
+    }
+    let given_back = node
+        .commands
+        .cancel_order(request(None), first.value.id, None, None);
+    given_back.await.unwrap();
+    says.send_replace(true);
+    let decided = waits.await;
+    assert!(
+        matches!(decided, Err(CommitError::Unavailable(_))),
+        "its retry was refused, and yet: {decided:?}"
+    );
+}
+
+/// A newer program claims while this one looks for its epoch: whatever it opens is not adopted.
+#[tokio::test]
+async fn an_epoch_that_was_claimed_while_it_was_looked_for_is_judged_before_it_is_adopted() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open(directory.path(), SqliteSettings::default()).unwrap();
+    let log: Arc<dyn EventLog> = Arc::new(log);
+    let (gate, secrets) = (
+        Arc::new(MemoryGate::new(1000)),
+        Arc::new(Secrets::generate()),
+    );
+    let node = Node::over(gate.clone(), Arc::clone(&log), &secrets);
+    node.stock("A", 1).await;
+    let claims = node.commands.committer().keeper().history();
+    let shop = claims.borrow().claims[0].shop.clone();
+
+    let (says, answers) = watch::channel(false);
+    let late = Node::over(Arc::new(Late { gate, answers }), Arc::clone(&log), &secrets);
+    let keeper = late.commands.committer().keeper();
+    // It knows the first claim, and then waits for the gate.
+    let mut known = keeper.history();
+    known
+        .wait_for(|known| known.log_id().is_some())
+        .await
+        .unwrap();
+    while says.receiver_count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    append(&*log, &claim(&*log, GATE_INTERFACE + 1, shop)).await;
+    says.send_replace(true);
+    let mut state = keeper.state();
+    let decided = state.wait_for(|state| !matches!(state, EpochState::Unready(_)));
+    let decided = decided.await.unwrap().clone();
+    assert!(
+        matches!(&decided, EpochState::Unfit(why) if why.contains("newer program")),
+        "{decided:?}"
+    );
+}
