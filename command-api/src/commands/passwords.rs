@@ -41,7 +41,9 @@ impl Passwords {
     /// # Panics
     /// In a release build.
     pub fn that_protect_nothing() -> Self {
-        assert!(cfg!(debug_assertions), "passwords must be protected");
+        if !cfg!(debug_assertions) {
+            panic!("passwords must be protected");
+        }
         let (memory, passes, lanes) = (Params::MIN_M_COST, Params::MIN_T_COST, 1);
         let params = Params::new(memory, passes, lanes, None).expect("they are the least allowed");
         Self {
