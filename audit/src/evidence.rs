@@ -294,6 +294,9 @@ pub struct GateDifference {
     pub thing: Thing,
     /// The newest record that the log's side comes from.
     pub since: Option<Place>,
+    /// How many movements of units the log's side comes from: two that took and gave back the same
+    /// leave the figures alone.
+    pub movements: usize,
     /// What was found, in a sentence.
     pub found: String,
 }

@@ -90,7 +90,10 @@ fn compare_item(
             (Some(newest), found)
         }
     };
-    Some(differs(thing, since, found))
+    Some(GateDifference {
+        movements: number.map_or(0, |number| stock.movements(number).count()),
+        ..differs(thing, since, found)
+    })
 }
 
 fn differs(thing: Thing, since: Option<Place>, found: impl Into<String>) -> GateDifference {
@@ -98,6 +101,7 @@ fn differs(thing: Thing, since: Option<Place>, found: impl Into<String>) -> Gate
     GateDifference {
         thing,
         since,
+        movements: 0,
         found,
     }
 }

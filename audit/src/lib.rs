@@ -247,13 +247,9 @@ fn compare_gate(evidence: &Evidence, whole: &Whole<'_>, findings: &mut Findings)
             }
         }
     }
-    for GateDifference {
-        thing,
-        since,
-        found,
-    } in differs
-    {
-        findings.broken(Check::Gate, thing.to_string(), since, found);
+    for differs in differs {
+        let about = differs.thing.to_string();
+        findings.broken(Check::Gate, about, differs.since, differs.found);
     }
 }
 

@@ -1,8 +1,8 @@
 //! `holdfast audit --follow`: looks again and again, prints what changes, and serves the result
 //! for Prometheus.
 //!
-//! Memory: the fold keeps about 500 bytes for each order that was ever placed (see the crate
-//! `audit`), and each look holds the read models' rows and the gate's things while it lasts.
+//! Memory: the fold keeps what the crate `audit` says for each order that was ever placed, and
+//! each look holds the read models' rows and the gate's things while it lasts.
 
 use std::collections::BTreeSet;
 use std::io::Write;
