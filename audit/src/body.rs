@@ -1,7 +1,7 @@
 //! Reads the body of a record: what happened, as far as a promise depends on it.
 //!
 //! One flat shape takes every event of format 1; [`Event`] then says which fields each must have.
-//! What no check looks at (sealed data, who asked) is passed over.
+//! What no check looks at (sealed data) is passed over.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::checks::Check;
 use crate::entry::{self, Entry, Kind};
+use crate::evidence::LedgerEntry;
 use crate::place::Place;
 use crate::report::Findings;
 use crate::time;
@@ -32,8 +33,19 @@ pub(crate) struct Body<'a> {
     /// As the record states them.
     pub(crate) movements: Vec<Units<'a>>,
     pub(crate) key: Option<&'a str>,
+    pub(crate) actor: Actor<'a>,
     /// Microseconds since 1970.
     pub(crate) time: i64,
+}
+
+/// Who asked for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) struct Actor<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: &'a str,
+    pub(crate) id: Option<Uuid>,
+    role: Option<&'a str>,
+    email_hash: Option<&'a str>,
 }
 
 /// An event that a promise depends on.
@@ -42,6 +54,9 @@ pub(crate) enum Event<'a> {
     OrderPlaced(Placed<'a>),
     OrderCancelled {
         returned: Vec<Units<'a>>,
+        reason: Option<Cow<'a, str>>,
+        /// Microseconds since 1970.
+        at: i64,
     },
     ItemCreated {
         sku: &'a str,
@@ -53,6 +68,7 @@ pub(crate) enum Event<'a> {
         sku: &'a str,
         quantity: i64,
         reason: Cow<'a, str>,
+        reference: Option<Cow<'a, str>>,
     },
     UserRegistered(Registered<'a>),
     RoleChanged {
@@ -140,6 +156,8 @@ struct BodyJson<'a> {
     events: Vec<EventJson<'a>>,
     movements: Vec<Units<'a>>,
     key: Option<KeyJson<'a>>,
+    #[serde(borrow)]
+    actor: Actor<'a>,
     time: &'a str,
 }
 
@@ -167,6 +185,7 @@ struct EventJson<'a> {
     price: Option<Money>,
     category: Option<Cow<'a, str>>,
     reason: Option<Cow<'a, str>>,
+    reference: Option<Cow<'a, str>>,
 }
 
 /// Why a body cannot be read.
@@ -198,14 +217,30 @@ impl<'a> Body<'a> {
             events: events.collect::<Result<_, _>>()?,
             movements: json.movements,
             key: json.key.map(|key| key.key),
+            actor: json.actor,
             time: time::microseconds(json.time).ok_or(Unreadable::Time)?,
         })
     }
 
-    /// Why the record moves units of this SKU.
-    pub(crate) fn reason(&self, sku: &str) -> &str {
-        let moves_it = |event: &&Event<'a>| event.moves().any(|(moved, _)| moved == sku);
-        self.events.iter().find(moves_it).map_or("", Event::reason)
+    /// The entry that the stock ledger has of a movement of this record.
+    pub(crate) fn ledger_entry(
+        &self,
+        place: Place,
+        units: &Units<'a>,
+        order: Option<Uuid>,
+    ) -> LedgerEntry<'_> {
+        let moves_it = |event: &&Event<'a>| event.moves().any(|(moved, _)| moved == units.sku);
+        let event = self.events.iter().find(moves_it);
+        LedgerEntry {
+            place: Some(place),
+            at: event.and_then(Event::at).unwrap_or(self.time),
+            quantity: units.quantity,
+            reason: event.map_or("", Event::reason),
+            order,
+            actor: self.actor.kind,
+            actor_id: self.actor.id,
+            reference: event.and_then(Event::reference),
+        }
     }
 
     /// A record's movements are a function of its events: the sum per SKU, sorted, without zeros.
@@ -262,6 +297,8 @@ impl<'a> Event<'a> {
             }),
             (Kind::Orders, "order-cancelled") => Self::OrderCancelled {
                 returned: event.returned?,
+                reason: event.reason,
+                at: time::microseconds(event.at?)?,
             },
             (Kind::Inventory, "item-created") => Self::ItemCreated {
                 sku: event.sku?,
@@ -273,6 +310,7 @@ impl<'a> Event<'a> {
                 sku: event.sku?,
                 quantity: event.quantity?,
                 reason: event.reason?,
+                reference: event.reference,
             },
             (Kind::Users, "user-registered") => Self::UserRegistered(Registered {
                 id: event.id?,
@@ -299,11 +337,28 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// When it says that it happened; most leave that to their record.
+    fn at(&self) -> Option<i64> {
+        match self {
+            Self::OrderPlaced(placed) => Some(placed.at),
+            Self::OrderCancelled { at, .. } => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// What whoever moved the units calls it.
+    fn reference(&self) -> Option<&str> {
+        match self {
+            Self::StockMoved { reference, .. } => reference.as_deref(),
+            _ => None,
+        }
+    }
+
     /// What it does to what is available, by SKU.
     fn moves(&self) -> impl Iterator<Item = (&'a str, i128)> {
         let (lines, returned, moved) = match self {
             Self::OrderPlaced(placed) => (&*placed.lines, &[][..], None),
-            Self::OrderCancelled { returned } => (&[][..], &**returned, None),
+            Self::OrderCancelled { returned, .. } => (&[][..], &**returned, None),
             Self::StockMoved { sku, quantity, .. } => (&[][..], &[][..], Some((*sku, *quantity))),
             Self::ItemCreated { .. }
             | Self::ItemChanged(_)

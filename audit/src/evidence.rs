@@ -134,7 +134,7 @@ pub struct OrderRow {
     pub total: i64,
     /// When it was placed: microseconds since 1970.
     pub placed_at: i64,
-    /// What its lines and its total say; `None` where that cannot be read.
+    /// What its lines, its total and its history say; `None` where that cannot be read.
     pub digest: Option<OrderDigest>,
 }
 
@@ -155,6 +155,10 @@ pub struct CatalogueRow {
     pub category: Option<String>,
     /// `active` or `discontinued`.
     pub status: String,
+    /// When it was created: microseconds since 1970.
+    pub created_at: i64,
+    /// Whether a search for its name or its SKU finds it.
+    pub is_found: bool,
 }
 
 /// An item's row: its figures.
@@ -188,16 +192,24 @@ pub struct UserRow {
 pub struct Ledger(pub(crate) BTreeMap<String, LedgerSum>);
 
 /// An entry of the stock ledger.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub struct LedgerEntry<'a> {
     /// The record that moved the units; `None` where that cannot be read.
     pub place: Option<Place>,
+    /// When: microseconds since 1970.
+    pub at: i64,
     /// Signed units.
     pub quantity: i64,
     /// Why, in a word.
     pub reason: &'a str,
     /// The order that took or gave them, if it was one.
     pub order: Option<Uuid>,
+    /// Who moved them, in a word.
+    pub actor: &'a str,
+    /// The user who did, if it was one.
+    pub actor_id: Option<Uuid>,
+    /// What they call it.
+    pub reference: Option<&'a str>,
 }
 
 /// The entries of one SKU.
@@ -211,13 +223,7 @@ pub(crate) struct LedgerSum {
 impl Ledger {
     /// Takes in an entry of a SKU, in any order.
     pub fn add(&mut self, sku: &str, entry: LedgerEntry<'_>) {
-        let LedgerEntry {
-            place,
-            quantity,
-            reason,
-            order,
-        } = entry;
-        let digest = EntryDigest::new(place, quantity, reason, order);
+        let (quantity, digest) = (entry.quantity, EntryDigest::new(&entry));
         match self.0.get_mut(sku) {
             Some(sum) => sum.add(quantity, digest),
             None => {

@@ -3,9 +3,9 @@
 use fnv::FnvHashMap;
 use uuid::Uuid;
 
-use crate::body::{Line, Money, Placed};
+use crate::body::{Actor, Line, Money, Placed};
 use crate::checks::Check;
-use crate::digest::OrderDigest;
+use crate::digest::{OrderDigest, Step};
 use crate::entry::Entry;
 use crate::place::{Offset, Place};
 use crate::report::Findings;
@@ -34,7 +34,9 @@ pub(crate) struct Order {
     pub(crate) total: i64,
     /// Microseconds since 1970.
     pub(crate) placed_at: i64,
-    pub(crate) digest: OrderDigest,
+    /// What its row says while it is placed, and once it is cancelled.
+    digest: OrderDigest,
+    cancelled_digest: OrderDigest,
     first_line: u32,
     lines: u32,
 }
@@ -49,7 +51,7 @@ impl Orders {
         &mut self,
         id: Uuid,
         entry: &Entry<'_>,
-        event: &Placed<'_>,
+        (event, actor): (&Placed<'_>, Actor<'_>),
         numbered: impl Iterator<Item = (SkuNumber, i64)>,
         place: Place,
         findings: &mut Findings,
@@ -70,7 +72,13 @@ impl Orders {
         order.user = event.user;
         order.total = event.total.amount;
         order.placed_at = event.at;
-        order.digest = OrderDigest::new(&event.lines, event.total);
+        order.digest = OrderDigest::new(&event.lines, event.total).after(&Step {
+            version: entry.version,
+            at: event.at,
+            actor,
+            kind: "order-placed",
+            reason: None,
+        });
         order.first_line = self.lines.len() as u32;
         order.lines = event.lines.len() as u32;
         for ((sku, quantity), line) in numbered.zip(&event.lines) {
@@ -84,7 +92,7 @@ impl Orders {
         &mut self,
         id: Uuid,
         entry: &Entry<'_>,
-        returned: Vec<(SkuNumber, i64)>,
+        (returned, step): (Vec<(SkuNumber, i64)>, Step<'_>),
         place: Place,
         findings: &mut Findings,
     ) {
@@ -103,6 +111,7 @@ impl Orders {
             return findings.broken(Check::Lives, entry.name(), place, found);
         }
         order.cancelled = Some(Offset::new(place.offset));
+        order.cancelled_digest = order.digest.after(&step);
         let held = lines_of(&self.lines, order).to_vec();
         let (held, returned) = (summed(held), summed(returned));
         if held != returned {
@@ -154,6 +163,14 @@ fn lines_of<'a>(lines: &'a [(SkuNumber, i64)], order: &Order) -> &'a [(SkuNumber
 }
 
 impl Order {
+    /// What its row says in this status.
+    pub(crate) fn digest(&self, status: &str) -> OrderDigest {
+        match status {
+            "cancelled" => self.cancelled_digest,
+            _ => self.digest,
+        }
+    }
+
     /// Its status now, as rows and gate spell it.
     pub(crate) fn status(&self) -> &'static str {
         match self.cancelled {

@@ -3,7 +3,7 @@
 
 use crate::body::{Body, Event};
 use crate::checks::Check;
-use crate::digest::EntryDigest;
+use crate::digest::{EntryDigest, Step};
 use crate::entry::{self, Entry, Kind};
 use crate::fences::{Epochs, Fences, Standing};
 use crate::keys::{Key, Newest, Use};
@@ -156,42 +156,61 @@ impl Part {
         }
         body.check_movements(entry, place, &mut self.findings);
         for event in &body.events {
-            self.happen(id, place, entry, event);
+            self.happen(id, place, entry, body, event);
         }
         // What the record states, not what its events would give: whether the two are one is a
         // check of its own, and readers in other languages rely on the statement.
         let order = (entry.kind == Kind::Orders).then_some(id);
         for units in &body.movements {
-            let reason = body.reason(units.sku);
+            let ledger_entry = body.ledger_entry(place, units, order);
             let movement = Movement {
                 sku: self.stock.number(units.sku, place),
                 offset: place.offset,
                 epoch: entry.epoch,
                 time: body.time,
                 quantity: units.quantity,
-                entry: EntryDigest::new(Some(place), units.quantity, reason, order),
+                entry: EntryDigest::new(&ledger_entry),
             };
             self.stock.take_in(movement);
         }
     }
 
-    fn happen(&mut self, id: uuid::Uuid, place: Place, entry: &Entry<'_>, event: &Event<'_>) {
+    fn happen(
+        &mut self,
+        id: uuid::Uuid,
+        place: Place,
+        entry: &Entry<'_>,
+        body: &Body<'_>,
+        event: &Event<'_>,
+    ) {
         let (stock, findings) = (&mut self.stock, &mut self.findings);
         match event {
             Event::OrderPlaced(placed) => {
                 let lines = placed.lines.iter();
                 let lines = lines.map(|line| (stock.number(line.sku, place), line.quantity));
+                let placed = (placed, body.actor);
                 self.orders.place(id, entry, placed, lines, place, findings);
             }
-            Event::OrderCancelled { returned } => {
+            Event::OrderCancelled {
+                returned,
+                reason,
+                at,
+            } => {
                 let returned = returned.iter();
                 let returned =
                     returned.map(|units| (stock.number(units.sku, place), units.quantity));
-                self.orders
-                    .cancel(id, entry, returned.collect(), place, findings);
+                let step = Step {
+                    version: entry.version,
+                    at: *at,
+                    actor: body.actor,
+                    kind: "order-cancelled",
+                    reason: reason.as_deref(),
+                };
+                let cancelled = (returned.collect(), step);
+                self.orders.cancel(id, entry, cancelled, place, findings);
             }
             Event::ItemCreated { sku, terms } => {
-                stock.create(entry, sku, place, findings);
+                stock.create(entry, sku, body.time, place, findings);
                 stock.change(entry.aggregate, terms, place);
             }
             Event::ItemChanged(terms) => stock.change(entry.aggregate, terms, place),

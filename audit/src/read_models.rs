@@ -3,8 +3,7 @@
 //! Orders, users and movements remember where they stand, so the fold of the whole log answers for
 //! any earlier position too: what stands at or behind a partition's checkpoint is left out.
 //!
-//! Not compared: sealed data, an order's history, what is searched in, an item's time of creation,
-//! and of the ledger times, actors and references.
+//! Not compared: what is sealed.
 
 use std::collections::BTreeMap;
 
@@ -123,8 +122,9 @@ fn compare_orders(rows: &[OrderRow], seen: &Seen, log: &Whole<'_>, findings: &mu
         if row.placed_at != order.placed_at {
             found.push("The row has another time of placing than the log.".to_owned());
         }
-        if row.digest != Some(order.digest) {
-            found.push("The row's lines or its currency are not those of the log.".to_owned());
+        if row.digest != Some(order.digest(status)) {
+            let differs = "The row's lines, its currency or its history are not those of the log.";
+            found.push(differs.to_owned());
         }
         if !found.is_empty() {
             let cancelled = order.cancelled.filter(|_| status == "cancelled");
@@ -213,7 +213,16 @@ fn compare_catalogue(rows: &[CatalogueRow], seen: &Seen, log: &Whole<'_>, findin
             && row.category.as_deref() == entry.category.as_deref()
             && (row.price, &*row.currency) == (price.amount, &*price.currency.to_string())
             && row.status == status;
+        let since = reached.place(partition).filter(|_| reached.is_seen(next));
         if same && reached.allows(row.version, next) {
+            let found = if row.created_at != entry.created_at {
+                "The row has another time of creation than the log."
+            } else if !row.is_found {
+                "A search for its name or its SKU does not find it."
+            } else {
+                continue;
+            };
+            findings.broken(Check::ReadModels, about(), since, found);
             continue;
         }
         let category =
@@ -231,7 +240,6 @@ fn compare_catalogue(rows: &[CatalogueRow], seen: &Seen, log: &Whole<'_>, findin
             entry.name,
             category(entry.category.as_deref()),
         );
-        let since = reached.place(partition).filter(|_| reached.is_seen(next));
         findings.broken(Check::ReadModels, about(), since, found);
     }
 }
@@ -306,7 +314,7 @@ fn compare_ledger(ledger: &Ledger, seen: &Seen, log: &Whole<'_>, findings: &mut 
         } else {
             format!(
                 "Its ledger has {} entries that move {} as the log has, but of some the reason, \
-                 the order or the record is another.",
+                 the order, the record, the time, the actor or the reference is another.",
                 row.entries, row.quantity
             )
         };

@@ -39,6 +39,8 @@ struct Item {
     catalogue: Vec<(Offset, CatalogueEntry)>,
     /// Where it came into the catalogue.
     created: Option<Offset>,
+    /// When it did: microseconds since 1970.
+    created_at: i64,
     /// The first record that names it.
     named: Offset,
 }
@@ -50,6 +52,8 @@ pub(crate) struct CatalogueEntry {
     pub(crate) price: Money,
     pub(crate) category: Option<Box<str>>,
     pub(crate) active: bool,
+    /// Since when there is one: microseconds since 1970.
+    pub(crate) created_at: i64,
 }
 
 /// What one record did to the availability of one SKU.
@@ -77,6 +81,7 @@ impl Shelf {
             reached: Reached::default(),
             catalogue: vec![],
             created: None,
+            created_at: 0,
             named: Offset::new(place.offset),
         });
         number
@@ -90,11 +95,13 @@ impl Shelf {
 
     /// The catalogue says something else of an item from here on; it can be ordered.
     pub(crate) fn change(&mut self, sku: &str, terms: &Terms<'_>, place: Place) {
+        let number = self.number(sku, place);
         let entry = CatalogueEntry {
             name: (*terms.name).into(),
             price: terms.price,
             category: terms.category.as_deref().map(Box::from),
             active: true,
+            created_at: self.items[number as usize].created_at,
         };
         self.says(sku, entry, place);
     }
@@ -122,15 +129,19 @@ impl Shelf {
         &mut self,
         entry: &Entry<'_>,
         sku: &str,
+        at: i64,
         place: Place,
         findings: &mut Findings,
     ) {
         findings.looked(Check::Lives);
         belongs(entry, sku, place, findings);
         let number = self.number(sku, place);
-        let created = &mut self.items[number as usize].created;
-        match created {
-            None => *created = Some(Offset::new(place.offset)),
+        let item = &mut self.items[number as usize];
+        match item.created {
+            None => {
+                item.created = Some(Offset::new(place.offset));
+                item.created_at = at;
+            }
             Some(before) => {
                 let found = format!("It was created before, at {}.", before.of(place.partition));
                 findings.broken(Check::Lives, entry.name(), place, found);

@@ -5,7 +5,7 @@ use audit::{
     OrderDigest, OrderRow, Partition, ReadModelRows, StuckRecord, Thing, Topic, UserRow,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::shop::{BUYER, PRICE, Shop, assert_broken, line, order};
 
@@ -27,11 +27,12 @@ pub(crate) fn shop() -> Shop {
 }
 
 /// Microseconds from 1970 to the beginning of 2026.
-const NEW_YEAR: i64 = 1_767_225_600_000_000;
+pub(crate) const NEW_YEAR: i64 = 1_767_225_600_000_000;
 
 /// A row of an order of [`shop`]: they were placed in the seconds of their numbers.
 fn order_row(number: u128, status: &str, units: i64) -> OrderRow {
     let (lines, total) = (json!([line("A", units)]).to_string(), PRICE * units);
+    let history = history(number, status).to_string();
     OrderRow {
         id: order(number),
         user: order(BUYER),
@@ -39,7 +40,20 @@ fn order_row(number: u128, status: &str, units: i64) -> OrderRow {
         status: status.to_owned(),
         total,
         placed_at: NEW_YEAR + (number as i64 + 1) * 1_000_000,
-        digest: OrderDigest::of_row(&lines, total, "EUR"),
+        digest: OrderDigest::of_row(&lines, total, "EUR", &history),
+    }
+}
+
+/// The history of an order of [`shop`].
+fn history(number: u128, status: &str) -> Value {
+    let step = |version: u64, kind: &str, second: u128| {
+        json!({"version": version, "at": format!("2026-01-01T00:00:{second:02}.000000Z"),
+            "actor": {"type": "operator"}, "type": kind})
+    };
+    let placed = step(1, "order-placed", number + 1);
+    match status {
+        "placed" => json!([placed]),
+        _ => json!([placed, step(2, "order-cancelled", number + 2)]),
     }
 }
 
@@ -61,6 +75,8 @@ fn catalogue_row() -> CatalogueRow {
         currency: "EUR".to_owned(),
         category: None,
         status: "active".to_owned(),
+        created_at: NEW_YEAR + 1_000_000,
+        is_found: true,
     }
 }
 
@@ -370,33 +386,49 @@ fn rows_of_users_are_compared_as_of_their_checkpoint() {
 fn whatever_an_orders_row_says_is_compared() {
     let shop = shop();
     let name = format!("order {}", order(2));
-    type Change = fn(&mut OrderRow);
-    let changes: [(Change, &str); 5] = [
-        (|row| row.user = order(9), "in the log of"),
-        (|row| row.version = 2, "the log at version 1"),
-        (|row| row.placed_at += 1, "another time"),
+    let digest = |units, currency, history: &Value| {
+        let lines = json!([line("A", units)]).to_string();
+        OrderDigest::of_row(&lines, 3 * PRICE, currency, &history.to_string())
+    };
+    let sound = history(2, "placed");
+    type Change<'a> = Box<dyn Fn(&mut OrderRow) + 'a>;
+    let mut changes: Vec<(Change<'_>, &str)> = vec![
+        (Box::new(|row| row.user = order(9)), "in the log of"),
+        (Box::new(|row| row.version = 2), "the log at version 1"),
+        (Box::new(|row| row.placed_at += 1), "another time"),
         (
-            |row| {
-                let lines = json!([line("A", 4)]).to_string();
-                row.digest = OrderDigest::of_row(&lines, row.total, "EUR");
-            },
+            Box::new(|row| row.digest = digest(4, "EUR", &sound)),
             "lines",
         ),
         (
-            |row| {
-                let lines = json!([line("A", 3)]).to_string();
-                row.digest = OrderDigest::of_row(&lines, row.total, "JPY");
-            },
+            Box::new(|row| row.digest = digest(3, "JPY", &sound)),
             "currency",
         ),
+        (
+            Box::new(|row| row.digest = digest(3, "EUR", &json!([]))),
+            "history",
+        ),
     ];
+    for (field, other) in [
+        ("version", json!(2)),
+        ("at", json!("2026-01-01T00:00:03.000001Z")),
+        ("type", json!("order-cancelled")),
+        ("actor", json!({"type": "anonymous"})),
+        ("reason", json!("late")),
+    ] {
+        let mut history = sound.clone();
+        history[0][field] = other;
+        let wrong = digest(3, "EUR", &history);
+        changes.push((Box::new(move |row| row.digest = wrong), "history"));
+    }
     for (change, words) in changes {
         let mut rows = rows(&shop);
         change(&mut rows.orders[0]);
         let expected = (Check::ReadModels, &*name, "orders/0@1", words);
         assert_broken(&shop.audit_with(&with_rows(rows)), &[expected]);
     }
-    assert_eq!(OrderDigest::of_row("[{}]", 1, "EUR"), None);
+    assert_eq!(OrderDigest::of_row("[{}]", 1, "EUR", "[]"), None);
+    assert_eq!(OrderDigest::of_row("[]", 1, "EUR", "[{}]"), None);
 }
 
 #[test]
@@ -461,6 +493,16 @@ fn what_the_catalogue_says_is_compared_as_of_the_checkpoint() {
         let expected = (Check::ReadModels, "sku A", &*newest, "the log discontinued");
         assert_broken(&with(end, wrong), &[expected]);
     }
+    let (created_at, is_found) = (sound.created_at + 1, false);
+    let wrong = CatalogueRow {
+        created_at,
+        ..sound.clone()
+    };
+    let expected = (Check::ReadModels, "sku A", &*newest, "time of creation");
+    assert_broken(&with(end, wrong), &[expected]);
+    let wrong = CatalogueRow { is_found, ..sound };
+    let expected = (Check::ReadModels, "sku A", &*newest, "does not find it");
+    assert_broken(&with(end, wrong), &[expected]);
     // Not the newest one where the checkpoint is before it, and none before it is created.
     let expected = (Check::ReadModels, "sku A", "", "version 4 or before");
     assert_broken(&with(end - 1, changed(4, "active")), &[expected]);

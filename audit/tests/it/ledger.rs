@@ -2,31 +2,66 @@
 
 use audit::{Check, Ledger, LedgerEntry, Partition, Place, ReadModelRows, Topic};
 
-use crate::comparisons::{rows, shop, with_rows};
+use crate::comparisons::{NEW_YEAR, rows, shop, with_rows};
 use crate::shop::{assert_broken, order};
 
-/// An entry of the ledger: the record's place, units, why, for which order.
-type Entry = (Topic, u16, u64, i64, &'static str, Option<u128>);
+/// An entry of the ledger. The records of [`shop`] say nothing of who made them but that.
+#[derive(Clone, Copy)]
+struct Entry {
+    place: (Topic, u16, u64),
+    quantity: i64,
+    reason: &'static str,
+    order: Option<u128>,
+    /// Seconds since 2026 began.
+    second: i64,
+    actor: &'static str,
+    actor_id: Option<u128>,
+    reference: Option<&'static str>,
+}
+
+fn entry(
+    place: (Topic, u16, u64),
+    second: i64,
+    quantity: i64,
+    reason: &'static str,
+    order: Option<u128>,
+) -> Entry {
+    Entry {
+        place,
+        quantity,
+        reason,
+        order,
+        second,
+        actor: "operator",
+        actor_id: None,
+        reference: None,
+    }
+}
 
 /// What the ledger has of [`shop`].
 fn entries() -> Vec<Entry> {
     vec![
-        (Topic::Inventory, 0, 2, 10, "received", None),
-        (Topic::Orders, 0, 1, -3, "order", Some(2)),
-        (Topic::Orders, 1, 1, -1, "order", Some(3)),
-        (Topic::Orders, 1, 2, 1, "cancellation", Some(3)),
+        entry((Topic::Inventory, 0, 2), 2, 10, "received", None),
+        entry((Topic::Orders, 0, 1), 3, -3, "order", Some(2)),
+        entry((Topic::Orders, 1, 1), 4, -1, "order", Some(3)),
+        entry((Topic::Orders, 1, 2), 5, 1, "cancellation", Some(3)),
     ]
 }
 
 fn ledger(sku: &str, entries: &[Entry]) -> Option<Ledger> {
     let mut ledger = Ledger::default();
-    for (topic, number, offset, quantity, reason, of) in entries.iter().copied() {
+    for entry in entries {
+        let (topic, number, offset) = entry.place;
         let partition = Partition { topic, number };
         let entry = LedgerEntry {
             place: Some(Place { partition, offset }),
-            quantity,
-            reason,
-            order: of.map(order),
+            at: NEW_YEAR + entry.second * 1_000_000,
+            quantity: entry.quantity,
+            reason: entry.reason,
+            order: entry.order.map(order),
+            actor: entry.actor,
+            actor_id: entry.actor_id.map(order),
+            reference: entry.reference,
         };
         ledger.add(sku, entry);
     }
@@ -47,7 +82,7 @@ fn the_ledger_is_compared_by_its_sums() {
     backwards.reverse();
     assert_broken(&with(ledger("A", &backwards)), &[]);
     let mut more = entries();
-    more[0].3 += 1;
+    more[0].quantity += 1;
     for wrong in [&more[..], &entries()[1..]] {
         let expected = (
             Check::ReadModels,
@@ -65,14 +100,18 @@ fn the_ledger_is_compared_by_its_sums() {
 }
 
 #[test]
-fn an_entry_of_the_ledger_with_another_reason_order_or_record_is_found() {
+fn an_entry_of_the_ledger_that_says_something_else_is_found() {
     let shop = shop();
     type Change = fn(&mut Entry);
-    let changes: [Change; 4] = [
-        |entry| entry.4 = "recount",
-        |entry| entry.5 = Some(3),
-        |entry| entry.5 = None,
-        |entry| entry.2 += 1,
+    let changes: [Change; 8] = [
+        |entry| entry.reason = "recount",
+        |entry| entry.order = Some(3),
+        |entry| entry.order = None,
+        |entry| entry.place.2 += 1,
+        |entry| entry.second += 1,
+        |entry| entry.actor = "user",
+        |entry| entry.actor_id = Some(1),
+        |entry| entry.reference = Some("note"),
     ];
     for change in changes {
         let mut entries = entries();

@@ -5,6 +5,7 @@ use audit::{
     CatalogueRow, Checkpoint, Given, ItemRow, Ledger, LedgerEntry, OrderDigest, OrderRow, Place,
     ReadModelRows, UserRow,
 };
+use migrations::search;
 use query_api::read_model::{Dump, DumpedMovement, ReadModels};
 
 /// All rows, of one moment.
@@ -23,6 +24,10 @@ pub(super) async fn read(read_models: &ReadModels) -> Result<Given<ReadModelRows
             quantity: movement.quantity,
             reason: &movement.reason,
             order: movement.order_id,
+            at: movement.happened_at,
+            actor: &movement.actor,
+            actor_id: movement.actor_id,
+            reference: movement.reference.as_deref(),
         };
         ledger.add(&movement.sku, entry);
     };
@@ -70,7 +75,7 @@ fn plain(dump: Dump, ledger: Ledger) -> Result<ReadModelRows> {
             status: row.status,
             total: row.total,
             placed_at: row.placed_at,
-            digest: OrderDigest::of_row(&row.lines, row.total, &row.currency),
+            digest: OrderDigest::of_row(&row.lines, row.total, &row.currency, &row.history),
         });
     }
     let items = dump.items.into_iter().map(|row| ItemRow {
@@ -81,6 +86,7 @@ fn plain(dump: Dump, ledger: Ledger) -> Result<ReadModelRows> {
     });
     let mut catalogue = vec![];
     for row in dump.catalogue {
+        let is_found = row.search == search::haystack(&row.name, &row.sku);
         catalogue.push(CatalogueRow {
             sku: row.sku,
             version: u64::try_from(row.version)?,
@@ -89,6 +95,8 @@ fn plain(dump: Dump, ledger: Ledger) -> Result<ReadModelRows> {
             currency: row.currency,
             category: row.category,
             status: row.status,
+            created_at: row.created_at,
+            is_found,
         });
     }
     let mut users = vec![];

@@ -69,6 +69,8 @@ pub struct DumpedOrder {
     pub version: i64,
     /// The JSON of its lines.
     pub lines: String,
+    /// The JSON of its history.
+    pub history: String,
 }
 
 /// A row of `inventory`: its figures.
@@ -101,6 +103,10 @@ pub struct DumpedEntry {
     pub category: Option<String>,
     /// The word of its status.
     pub status: String,
+    /// When it was created: microseconds since 1970.
+    pub created_at: i64,
+    /// What is searched in.
+    pub search: String,
 }
 
 /// A row of `users`, without what is sealed.
@@ -129,6 +135,14 @@ pub struct DumpedMovement {
     pub reason: String,
     /// The order that took or gave them; nil where that cannot be read.
     pub order_id: Option<Uuid>,
+    /// When: microseconds since 1970.
+    pub happened_at: i64,
+    /// The word for who moved them.
+    pub actor: String,
+    /// The user who did; nil where that cannot be read.
+    pub actor_id: Option<Uuid>,
+    /// What they call it.
+    pub reference: Option<String>,
 }
 
 /// Hears every row of the ledger, in any order: there are more than anybody wants to hold.
@@ -212,12 +226,12 @@ where
     })
 }
 
-const ORDERS: &str =
-    "id, user_id, status, total, currency, placed_at, version, lines_json FROM orders";
-const ITEMS: &str = "sku, supplied, held, sold, version, name, price, currency, category, status \
-     FROM inventory";
+const ORDERS: &str = "id, user_id, status, total, currency, placed_at, version, lines_json, history_json FROM orders";
+const ITEMS: &str = "sku, supplied, held, sold, version, name, price, currency, category, status, \
+     created_at, search FROM inventory";
 /// Heard as it comes, so that nobody holds it.
-const LEDGER: &str = "SELECT sku, id, quantity, reason, order_id FROM inventory_movements";
+const LEDGER: &str = "SELECT sku, id, quantity, reason, order_id, happened_at, actor, actor_id, \
+     reference FROM inventory_movements";
 
 fn select(columns: &str, behind: Option<String>, key: &str) -> String {
     let behind = behind.unwrap_or_default();
@@ -328,6 +342,7 @@ fn order(row: &impl Cells) -> Result<DumpedOrder, DatabaseError> {
         placed_at: row.integer(5)?,
         version: row.integer(6)?,
         lines: row.text(7)?,
+        history: row.text(8)?,
     })
 }
 
@@ -346,6 +361,8 @@ fn item(row: &impl Cells) -> Result<(DumpedItem, DumpedEntry), DatabaseError> {
         currency: row.text(7)?,
         category: row.optional_text(8)?,
         status: row.text(9)?,
+        created_at: row.integer(10)?,
+        search: row.text(11)?,
     };
     Ok((item, entry))
 }
@@ -366,5 +383,9 @@ fn movement(row: &impl Cells) -> Result<DumpedMovement, DatabaseError> {
         quantity: row.integer(2)?,
         reason: row.text(3)?,
         order_id: row.reference(4)?,
+        happened_at: row.integer(5)?,
+        actor: row.text(6)?,
+        actor_id: row.reference(7)?,
+        reference: row.optional_text(8)?,
     })
 }

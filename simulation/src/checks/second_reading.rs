@@ -106,10 +106,10 @@ fn rows(running: &Running) -> Result<ReadModelRows> {
             highest_fence: u64::try_from(integer(&row, 3)?)?,
         });
     }
-    let sql = "SELECT id, user_id, status, total, currency, placed_at, version, lines_json FROM \
-               orders";
+    let sql = "SELECT id, user_id, status, total, currency, placed_at, version, lines_json, \
+               history_json FROM orders";
     for row in store.read(sql)? {
-        let total = integer(&row, 3)?;
+        let (total, lines, history) = (integer(&row, 3)?, text(&row, 7)?, text(&row, 8)?);
         rows.orders.push(OrderRow {
             id: id(&row, 0)?,
             user: id(&row, 1)?,
@@ -117,16 +117,20 @@ fn rows(running: &Running) -> Result<ReadModelRows> {
             total,
             placed_at: integer(&row, 5)?,
             version: u64::try_from(integer(&row, 6)?)?,
-            digest: OrderDigest::of_row(&text(&row, 7)?, total, &text(&row, 4)?),
+            digest: OrderDigest::of_row(&lines, total, &text(&row, 4)?, &history),
         });
     }
     let mut catalogue = vec![];
-    let sql = "SELECT sku, version, name, price, currency, category, status FROM inventory";
+    let sql = "SELECT sku, version, name, price, currency, category, status, created_at, search \
+               FROM inventory";
     for row in store.read(sql)? {
+        let (sku, name) = (text(&row, 0)?, text(&row, 2)?);
         catalogue.push(CatalogueRow {
-            sku: text(&row, 0)?,
+            is_found: text(&row, 8)? == migrations::search::haystack(&name, &sku),
+            created_at: integer(&row, 7)?,
+            sku,
             version: u64::try_from(integer(&row, 1)?)?,
-            name: text(&row, 2)?,
+            name,
             price: integer(&row, 3)?,
             currency: text(&row, 4)?,
             category: text(&row, 5).ok(),

@@ -41,7 +41,17 @@ fn of_figures(entries: &[Value]) -> Vec<Change> {
         (
             "UPDATE inventory_movements SET reason = 'recount' WHERE reason = 'received'",
             "UPDATE inventory_movements SET reason = 'received' WHERE reason = 'recount'",
-            "of some the reason, the order or the record is another",
+            "but of some the reason",
+        ),
+        (
+            "UPDATE inventory_movements SET happened_at = happened_at + 1",
+            "UPDATE inventory_movements SET happened_at = happened_at - 1",
+            "the time, the actor or the reference",
+        ),
+        (
+            "UPDATE inventory_movements SET reference = 'x' WHERE reason = 'received'",
+            "UPDATE inventory_movements SET reference = NULL WHERE reason = 'received'",
+            "the time, the actor or the reference",
         ),
     ];
     let change = |(sql, back, found): (&str, &str, _)| Change {
@@ -66,6 +76,16 @@ fn of_the_catalogue(entries: &[Value]) -> Vec<Change> {
         ),
         ("category = 'x'", "category = NULL", "category \"x\""),
         ("version = 0", "version = 2", "at version 0"),
+        (
+            "created_at = created_at + 1",
+            "created_at = created_at - 1",
+            "another time of creation",
+        ),
+        (
+            "search = REPLACE(search, 'lamp', 'damp')",
+            "search = REPLACE(search, 'damp', 'lamp')",
+            "does not find it",
+        ),
     ];
     let change = |(set, back, found): (&str, &str, _)| Change {
         sql: format!("UPDATE inventory SET {set}"),
@@ -91,6 +111,8 @@ fn of_an_order(entries: &[Value]) -> Vec<Change> {
     let lines = |from: &str, to: &str| {
         format!(r#"lines_json = REPLACE(lines_json, '"quantity":{from}', '"quantity":{to}')"#)
     };
+    let history =
+        |from: &str, to: &str| format!("history_json = REPLACE(history_json, '{from}', '{to}')");
     let columns = [
         (
             format!("user_id = {other}"),
@@ -110,9 +132,18 @@ fn of_an_order(entries: &[Value]) -> Vec<Change> {
         (
             "currency = 'JPY'".to_owned(),
             "currency = 'EUR'".to_owned(),
-            "lines or its currency",
+            "lines, its currency or its history",
         ),
-        (lines("2", "3"), lines("3", "2"), "lines or its currency"),
+        (
+            lines("2", "3"),
+            lines("3", "2"),
+            "lines, its currency or its history",
+        ),
+        (
+            history("placed", "planned"),
+            history("planned", "placed"),
+            "lines, its currency or its history",
+        ),
     ];
     let sql = |set: &str| format!("UPDATE orders SET {set} WHERE id = {}", literal(id));
     let change = |(set, back, found): (String, String, _)| Change {
@@ -130,7 +161,7 @@ fn of_an_order(entries: &[Value]) -> Vec<Change> {
         back: ledger(&literal(id)),
         about: "sku LAMP".to_owned(),
         since: place(newest(entries, "order-cancelled")),
-        found: "of some the reason, the order or the record is another",
+        found: "but of some the reason",
     };
     let changes = columns.map(change).into_iter();
     changes.chain([in_the_ledger]).collect()
