@@ -65,7 +65,7 @@ impl Settings {
             settle_batch_max: 256,
             settle_linger: Duration::from_millis(3),
             outcome_deadline: Duration::from_secs(15),
-            settle_wait: Duration::from_millis(500),
+            settle_wait: Duration::from_secs(3),
             gate_retry: Duration::from_secs(10),
             append_retry: Duration::from_millis(100),
             completion_interval: Duration::from_secs(3),
