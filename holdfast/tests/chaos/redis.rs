@@ -4,14 +4,14 @@ use std::process::Command;
 
 use redis::{AsyncConnectionConfig, Value};
 
-use crate::harness::servers::free_ports;
+use crate::harness::servers::free_port;
 use crate::harness::{PATIENCE, Server, environment};
 use crate::shop::Shop;
 
 /// A Redis that keeps what is set while it runs over a restart, as an operator's does.
 pub(crate) async fn start() -> Server {
     let directory = tempfile::tempdir().unwrap();
-    let [port, _] = free_ports();
+    let port = free_port();
     let settings = format!(
         "bind 127.0.0.1\nport {port}\nsave \"\"\nmaxmemory-policy noeviction\n\
          enable-protected-configs local\nrepl-diskless-sync-delay 0\n"

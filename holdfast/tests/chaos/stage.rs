@@ -7,7 +7,7 @@ use futures::future::join_all;
 use tempfile::TempDir;
 
 use crate::door::{Door, Passing};
-use crate::harness::servers::{free_ports, java, succeed};
+use crate::harness::servers::{free_port, java, succeed};
 use crate::harness::{Server, in_time};
 
 /// How many nodes keep each record.
@@ -65,10 +65,7 @@ impl Stage {
 /// other directly.
 async fn start_kafka() -> (Vec<Server>, Vec<Door>) {
     let ports: Vec<[u16; 3]> = (0..KAFKA_NODES)
-        .map(|_| {
-            let [clients, nodes] = free_ports();
-            [clients, nodes, free_ports()[0]]
-        })
+        .map(|_| [free_port(), free_port(), free_port()])
         .collect();
     let mut doors = Vec::new();
     for [clients, ..] in &ports {

@@ -1,19 +1,29 @@
 //! A Redis, a Kafka or a MariaDB of a test's own, to be paused and killed.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::process::signal;
-use super::{environment, eventually};
+use super::{PATIENCE, environment, turns};
+
+/// Below the range from which Linux takes the ports of outgoing connections and of listeners on
+/// port 0, so that neither takes a server's port before its start, or while it is killed; and not
+/// those of the services that `cargo xtask` starts.
+const PORTS: std::ops::Range<u16> = 10_000..20_000;
+/// In a server's directory: all that it has written.
+const LOG: &str = "log";
+const LOG_LINES_SHOWN: usize = 30;
 
 /// A server with a port and a directory of its own. Dropped, it is killed.
 pub(crate) struct Server {
-    _directory: TempDir,
+    directory: TempDir,
     pub(crate) port: u16,
     start: Command,
     pub(crate) process: Child,
@@ -29,7 +39,7 @@ pub(crate) async fn alone() -> MutexGuard<'static, ()> {
 impl Server {
     /// Redis, as the documentation wants it: no saves, no eviction.
     pub(crate) async fn redis() -> Self {
-        let [port, _] = free_ports();
+        let port = free_port();
         let mut command = Command::new(environment("HOLDFAST_TEST_REDIS_SERVER"));
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
         command.args(["--save", "", "--maxmemory-policy", "noeviction"]);
@@ -39,7 +49,7 @@ impl Server {
     /// One KRaft node that is broker and controller.
     pub(crate) async fn kafka() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let [port, controller] = free_ports();
+        let (port, controller) = (free_port(), free_port());
         let settings = directory.path().join("server.properties");
         let properties = format!(
             "process.roles=broker,controller\nnode.id=1\n\
@@ -64,7 +74,7 @@ impl Server {
     /// MariaDB with the user `holdfast` and this password, who may do everything.
     pub(crate) async fn mariadb(password: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let [port, _] = free_ports();
+        let port = free_port();
         let data = format!("--datadir={}", directory.path().join("data").display());
         // Run by root, it must be told to stay root.
         let user = format!("--user={}", user());
@@ -94,13 +104,14 @@ impl Server {
 
     /// Starts this command, whose server listens on that port, and waits until it does.
     pub(crate) async fn start(directory: TempDir, port: u16, mut command: Command) -> Self {
-        let quiet = command
+        let log = File::create(directory.path().join(LOG)).unwrap();
+        let logged = command
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let process = quiet.current_dir(directory.path()).spawn().unwrap();
-        let server = Self {
-            _directory: directory,
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        let process = logged.current_dir(directory.path()).spawn().unwrap();
+        let mut server = Self {
+            directory,
             port,
             start: command,
             process,
@@ -138,11 +149,19 @@ impl Server {
 
     /// One command of Redis, in its inline protocol.
     pub(crate) fn command(&self, line: &str) {
+        self.commands(&[line]);
+    }
+
+    /// Some, and nobody else's in between.
+    pub(crate) fn commands(&self, lines: &[&str]) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).unwrap();
-        assert!(!answer.starts_with('-'), "{answer}");
+        let all: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        stream.write_all(all.as_bytes()).unwrap();
+        let mut answers = BufReader::new(stream).lines();
+        for line in lines {
+            let answer = answers.next().expect("an answer").unwrap();
+            assert!(!answer.starts_with('-'), "{line}: {answer}");
+        }
     }
 
     /// What a command of Redis answers, where that is one string.
@@ -163,11 +182,31 @@ impl Server {
         answer.trim_end().to_owned()
     }
 
-    async fn accepts(&self) {
-        eventually("the server accepts connections", async || {
-            TcpStream::connect(("127.0.0.1", self.port)).ok()
+    async fn accepts(&mut self) {
+        let accepted = tokio::time::timeout(PATIENCE, async {
+            let mut turns = turns();
+            loop {
+                turns.tick().await;
+                if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                    return Ok(());
+                }
+                if let Some(status) = self.process.try_wait().unwrap() {
+                    return Err(status);
+                }
+            }
         })
         .await;
+        if accepted != Ok(Ok(())) {
+            let (start, log) = (&self.start, self.end_of_log());
+            panic!("it does not accept connections ({accepted:?}): {start:?}\n{log}");
+        }
+    }
+
+    fn end_of_log(&self) -> String {
+        let log = std::fs::read(self.directory.path().join(LOG)).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
     }
 }
 
@@ -179,9 +218,20 @@ impl Drop for Server {
     }
 }
 
-pub(crate) fn free_ports() -> [u16; 2] {
-    let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
-    [listen(), listen()].map(|listener| listener.local_addr().unwrap().port())
+/// A port that this process gives to nobody else. Each process begins at another place, so that two
+/// at once look for theirs in different places.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    let begin = std::process::id().wrapping_mul(97) % count;
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(next < count, "no port below {} is free", PORTS.end);
+        let port = u16::try_from(u32::from(PORTS.start) + (begin + next) % count).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub(crate) fn java(class: &str) -> Command {

@@ -1,14 +1,19 @@
 //! A Redis of a test's own, to be killed, flushed, paused and promoted.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use command_api::gate::GateError;
 use command_api::gate::redis::{RedisGate, RedisSettings};
 use redis::{FromRedisValue, Value, cmd};
 
 use super::{environment, settings};
+
+/// Below the range from which Linux takes the ports of outgoing connections and of listeners on
+/// port 0, so that neither takes a server's port before its start, or while it is killed.
+const PORTS: std::ops::Range<u16> = 10_000..20_000;
 
 /// Dropped, it is killed.
 pub(crate) struct Server {
@@ -120,9 +125,20 @@ impl Drop for Server {
     }
 }
 
+/// A port that this process gives to nobody else, from a place that differs from process to process.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it is bound").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    let begin = std::process::id().wrapping_mul(97) % count;
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(next < count, "no port below {} is free", PORTS.end);
+        let port = u32::from(PORTS.start) + (begin + next) % count;
+        let port = u16::try_from(port).expect("it is in the range");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Starts a server and waits until it says that it is ready.
