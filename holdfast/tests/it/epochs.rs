@@ -1,19 +1,13 @@
 //! `holdfast epoch change`, beside running servers and without one.
 
-use reqwest::Method;
 use tokio::process::Command;
 
-use crate::harness::{Client, Node, System, eventually, holdfast, run, run_with};
+use crate::harness::{Client, System, eventually, holdfast, run, run_with};
 
-/// The open epoch, as `/readyz` names it.
-async fn open_epoch(client: &Client, node: &Node) -> u64 {
-    let url = format!("{}/readyz", node.address());
+/// The open epoch, as the `/readyz` of a node names it.
+async fn open_epoch(client: &Client, node: usize) -> u64 {
     let said = eventually("an epoch is open", async || {
-        let answer = client.send(client.call_at(Method::GET, &url)).await;
-        let parts = answer.body["parts"].as_array()?;
-        let epoch = parts.iter().find(|part| part["name"] == "epoch")?;
-        let said = epoch["detail"].as_str()?.to_owned();
-        said.ends_with("is open").then_some(said)
+        client.open_epochs().await[node].take()
     });
     number(&said.await)
 }
@@ -29,12 +23,12 @@ async fn an_operator_changes_the_epoch_of_a_running_server() {
     let system = System::embedded().await;
     let staff = system.admin().await;
     staff.stock("LAMP-1", 2).await;
-    let before = open_epoch(&staff, &system.command_apis[0]).await;
+    let before = open_epoch(&staff, 0).await;
     let data = system.data().to_str().unwrap();
     let changed = run(&["epoch", "change", "--data", data]).await.succeeded();
     assert!(changed.stdout.contains("is open"), "{changed:?}");
     assert!(number(&changed.stdout) > before, "{before} {changed:?}");
-    let after = open_epoch(&staff, &system.command_apis[0]).await;
+    let after = open_epoch(&staff, 0).await;
     assert_eq!(after, number(&changed.stdout));
     staff.stock("LAMP-2", 1).await;
 }
@@ -57,13 +51,13 @@ async fn an_operator_changes_the_epoch_beside_servers_who_all_follow() {
     let (staff, kim) = (system.admin().await, system.customer().await);
     staff.stock("LAMP", 2).await;
     let first = kim.order_until_known("one", "LAMP", 1).await.is(201);
-    let before = open_epoch(&staff, &system.command_apis[0]).await;
+    let before = open_epoch(&staff, 0).await;
 
     // By a default of its own it would forget what the servers promise to remember.
     let refused = run_with(change(&system, &[]), "").await;
     let sentence = refused.refused();
     assert!(sentence.contains("--key-retention-hours"), "{sentence}");
-    let still = open_epoch(&staff, &system.command_apis[0]).await;
+    let still = open_epoch(&staff, 0).await;
     assert_eq!(still, before);
 
     let as_servers = change(&system, &["--key-retention-hours", "168"]);
@@ -71,7 +65,7 @@ async fn an_operator_changes_the_epoch_beside_servers_who_all_follow() {
     assert!(changed.stdout.contains("is open"), "{changed:?}");
     let opened = number(&changed.stdout);
     assert!(opened > before, "{before} {changed:?}");
-    for node in &system.command_apis {
+    for node in 0..system.command_apis.len() {
         eventually("it follows", async || {
             (open_epoch(&staff, node).await == opened).then_some(())
         })

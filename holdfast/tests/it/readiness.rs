@@ -33,8 +33,7 @@ async fn unready(client: &Client, node: &Node, part: &str) {
 /// Orders until a 503 says when to come back.
 async fn told_to_come_back(client: &Client) {
     eventually("503", async || {
-        let order = client.order_call(&fresh_key(), "LAMP", 1);
-        let answer = client.send(order).await;
+        let answer = client.order_once("LAMP", 1).await;
         (answer.status == 503 && answer.retry_after.is_some()).then_some(())
     })
     .await;
@@ -143,15 +142,15 @@ async fn a_recovery_says_how_far_it_is_and_commands_wait_for_it_as_long_as_was_s
         redis: format!("redis://{}", redis.address()),
         ..Services::shared().await
     };
-    let setting = [("HOLDFAST_RECOVERY_WAIT_SECONDS", "1")];
+    // Longer than by default, so that no clock has to be quick to tell the two apart.
+    let setting = [("HOLDFAST_RECOVERY_WAIT_SECONDS", "7")];
     let system = System::distributed_with(services, &setting).await;
     let (admin, kim) = (system.admin().await, system.customer().await);
     admin.stock("LAMP", 10).await;
     kim.order("LAMP", 1).await.is(201);
 
     // It loses everything, and takes no write: what is rebuilt stays half done.
-    redis.command("FLUSHALL");
-    redis.command("CLIENT PAUSE 600000 WRITE");
+    redis.commands(&["FLUSHALL", "CLIENT PAUSE 600000 WRITE"]);
     let node = eventually("a node says how far it is", async || {
         for node in &system.command_apis {
             if let Some(1..100) = percent(&kim, node).await {
@@ -168,8 +167,7 @@ async fn a_recovery_says_how_far_it_is_and_commands_wait_for_it_as_long_as_was_s
     let answer = kim.send(order).await.problem(503, "unavailable");
     let waited = began.elapsed();
     assert!(answer.retry_after.is_some(), "{answer:?}");
-    let bounds = Duration::from_secs(1)..Duration::from_secs(4);
-    assert!(bounds.contains(&waited), "{waited:?}");
+    assert!(waited >= Duration::from_secs(7), "{waited:?}");
 
     redis.command("CLIENT UNPAUSE");
     system.ready().await;

@@ -28,7 +28,13 @@ async fn order_lines(client: &Client, key: &str, lines: &[(&str, u32)]) -> Answe
 async fn set_stock(admin: &Client, sku: &str, available: i64, expected: i64) -> Answer {
     let path = format!("/v1/inventory/{sku}/stock");
     let body = json!({"available": available, "expected": expected});
-    admin.send(admin.call(Method::PUT, &path).json(&body)).await
+    let key = fresh_key();
+    admin
+        .send_until_known(|admin| {
+            let call = admin.call(Method::PUT, &path);
+            call.header("Idempotency-Key", &key).json(&body)
+        })
+        .await
 }
 
 /// A system whose Redis nobody else uses.
@@ -103,8 +109,9 @@ async fn t21_a_double_click_takes_its_units_once() {
             .iter()
             .all(|answer| answer.status == 201 && answer.id() == order)
     );
+    // None, where the first heard a 503 and its retry came to know as the others did.
     let firsts = answers.iter().filter(|answer| !answer.replayed).count();
-    assert_eq!(firsts, 1, "{answers:?}");
+    assert!(firsts <= 1, "{answers:?}");
     assert_eq!(admin.left_in_gate("LAMP").await, 8);
     system.shows(&admin, "LAMP", 8, 2).await;
     system.agrees().await;

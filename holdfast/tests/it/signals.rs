@@ -42,7 +42,7 @@ async fn has_heard(node: &Node) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r04_sigterm_answers_what_is_in_flight_and_waits_for_no_silent_client() {
-    let mut system = System::embedded_with(&[("HOLDFAST_SHUTDOWN_SECONDS", "3")]).await;
+    let mut system = System::embedded_with(&[("HOLDFAST_SHUTDOWN_SECONDS", "10")]).await;
     let (admin, kim) = (system.admin().await, system.customer().await);
     admin.stock("LAMP", 1).await;
     let node = &mut system.command_apis[0];

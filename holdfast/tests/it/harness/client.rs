@@ -1,9 +1,11 @@
-//! A client as it should be written: one key per intention, the same one again when in doubt.
+//! A client as it should be written: one key per intention, the same one again when in doubt. On a
+//! busy machine there is doubt at any time, so whoever wants to hear a 503 sends a call once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -108,7 +110,7 @@ impl Client {
     pub(crate) fn new(api: Api) -> Self {
         Self {
             api,
-            http: http(Duration::from_secs(30)),
+            http: http(Duration::from_secs(120)),
             token: None,
         }
     }
@@ -121,17 +123,27 @@ impl Client {
         }
     }
 
+    /// Registers; without a key, it may find an earlier attempt of its own, whose outcome was
+    /// unknown.
     pub(crate) async fn register(&self, email: &str, password: &str) -> Answer {
         let body = json!({"email": email, "password": password, "name": "Kim"});
-        self.send(self.call(Method::POST, "/v1/users").json(&body))
+        self.send_until_known(|client| client.call(Method::POST, "/v1/users").json(&body))
             .await
+    }
+
+    /// Somebody new, with an address that nobody else takes.
+    pub(crate) async fn joins(&self, email: &str, password: &str) -> Self {
+        let registered = self.register(email, password).await;
+        let is_theirs = registered.status == 201 || registered.code() == "email-taken";
+        assert!(is_theirs, "{registered:?}");
+        self.log_in(email, password).await
     }
 
     /// The same person, known.
     pub(crate) async fn log_in(&self, email: &str, password: &str) -> Self {
         let body = json!({"email": email, "password": password});
         let session = self
-            .send(self.call(Method::POST, "/v1/sessions").json(&body))
+            .send_until_known(|client| client.call(Method::POST, "/v1/sessions").json(&body))
             .await
             .is(201);
         let token = session.body["access_token"].as_str().unwrap().to_owned();
@@ -147,6 +159,20 @@ impl Client {
             api: api.clone(),
             ..self.clone()
         }
+    }
+
+    /// What each node of the write side says of its epoch, where one is open.
+    pub(crate) async fn open_epochs(&self) -> Vec<Option<String>> {
+        let nodes = self.api.0.lock().unwrap().writes.clone();
+        let said = nodes.iter().map(async |node| {
+            let call = self.call_at(Method::GET, &format!("{node}/readyz"));
+            let answer = self.try_send(call).await?;
+            let parts = answer.body["parts"].as_array()?;
+            let epoch = parts.iter().find(|part| part["name"] == "epoch")?;
+            let said = epoch["detail"].as_str()?;
+            said.ends_with(" is open").then(|| said.to_owned())
+        });
+        join_all(said).await
     }
 
     /// The header that carries the token.
@@ -191,13 +217,13 @@ impl Client {
         self.try_send(call).await.expect("an answer")
     }
 
-    /// Sends a write again, with the same key, until its outcome is known.
-    pub(crate) async fn send_until_known(&self, write: impl Fn(&Self) -> RequestBuilder) -> Answer {
+    /// Sends a call again, a write with the same key, until its outcome is known.
+    pub(crate) async fn send_until_known(&self, call: impl Fn(&Self) -> RequestBuilder) -> Answer {
         let trying = async {
             let mut turns = turns();
             loop {
                 turns.tick().await;
-                let answer = self.try_send(write(self)).await;
+                let answer = self.try_send(call(self)).await;
                 if let Some(known) = answer.filter(|answer| answer.status != 503) {
                     return known;
                 }
@@ -209,10 +235,14 @@ impl Client {
     /// Makes an item with this much on stock.
     pub(crate) async fn stock(&self, sku: &str, quantity: u32) {
         let item = json!({"name": "Lamp", "price": {"amount": 1999, "currency": "EUR"}});
-        let path = format!("/v1/inventory/{sku}");
-        self.send(self.call(Method::PUT, &path).json(&item))
-            .await
-            .is(201);
+        let (path, key) = (format!("/v1/inventory/{sku}"), fresh_key());
+        let put = self.send_until_known(|client| {
+            client
+                .call(Method::PUT, &path)
+                .header("Idempotency-Key", &key)
+                .json(&item)
+        });
+        put.await.is(201);
         self.receive(sku, quantity).await.is(201);
     }
 
@@ -239,10 +269,15 @@ impl Client {
             .json(&body)
     }
 
-    /// Orders once, with a key that nobody has used.
+    /// Orders with a key that nobody has used.
     pub(crate) async fn order(&self, sku: &str, quantity: u32) -> Answer {
-        self.send(self.order_call(&fresh_key(), sku, quantity))
-            .await
+        self.order_until_known(&fresh_key(), sku, quantity).await
+    }
+
+    /// Sends an order once, with a key that nobody has used; a 503 is an answer.
+    pub(crate) async fn order_once(&self, sku: &str, quantity: u32) -> Answer {
+        let call = self.order_call(&fresh_key(), sku, quantity);
+        self.send(call).await
     }
 
     /// Orders until the outcome is known.
@@ -252,19 +287,34 @@ impl Client {
     }
 
     pub(crate) async fn cancel(&self, order: &str) -> Answer {
-        let path = format!("/v1/orders/{order}/cancellation");
-        self.send(self.call(Method::POST, &path)).await
+        let (path, key) = (format!("/v1/orders/{order}/cancellation"), fresh_key());
+        self.send_until_known(|client| {
+            client
+                .call(Method::POST, &path)
+                .header("Idempotency-Key", &key)
+        })
+        .await
     }
 
-    /// Reads as of a write's `Consistency-Token`; an empty one asks for whatever is there.
+    /// Reads as of a write's `Consistency-Token`, as soon as the read models are there; an empty one
+    /// asks for whatever is there.
     pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        self.send_until_known(|client| client.get_call(path, token))
+            .await
+    }
+
+    /// The same once: a 503 is an answer.
+    pub(crate) async fn get_once(&self, path: &str, token: &str) -> Answer {
+        self.send(self.get_call(path, token)).await
+    }
+
+    fn get_call(&self, path: &str, token: &str) -> RequestBuilder {
         let call = self.call(Method::GET, path).header("Prefer", "wait=10");
-        let call = if token.is_empty() {
+        if token.is_empty() {
             call
         } else {
             call.header("Consistency-Token", token)
-        };
-        self.send(call).await
+        }
     }
 
     /// Every item of a list, page by page.

@@ -25,7 +25,7 @@ pub(crate) use system::{PASSWORD, System};
 
 /// How long anything that "will happen by itself" may take. Generous, for it is only waited out
 /// where a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A variable that `cargo xtask test` sets.
 pub(crate) fn environment(name: &str) -> String {

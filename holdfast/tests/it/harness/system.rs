@@ -240,8 +240,6 @@ impl System {
     /// A new customer.
     pub(crate) async fn customer(&self) -> Client {
         let email = format!("{}@shop.example", uuid::Uuid::new_v4().simple());
-        let visitor = self.visitor();
-        visitor.register(&email, PASSWORD).await.is(201);
-        visitor.log_in(&email, PASSWORD).await
+        self.visitor().joins(&email, PASSWORD).await
     }
 }
