@@ -1,5 +1,6 @@
 //! Whatever happened, both stores tell the same, however the log was cut into batches, and it is
-//! what a plain count of the history gives.
+//! what a plain count of the history gives. Ordinarily these are always the same histories;
+//! `HOLDFAST_PROPTEST_CASES` sets how many, and they are new ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use domain::ids::OrderId;
 use event_log::EventLog;
 use projectors::{ReadModels, digest, replay};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use query_api::read_model::{ItemsFilter, OrdersFilter, Paging};
 use record::Position;
 
@@ -251,8 +253,11 @@ async fn assert_same_answers(one: &Place, two: &Place) {
 #[test]
 fn both_stores_tell_the_same_of_any_history() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    let more = std::env::var("HOLDFAST_PROPTEST_CASES").ok();
+    let more = more.map(|cases| cases.parse().expect("a number of cases"));
     let config = ProptestConfig {
-        cases: 24,
+        cases: more.unwrap_or(24),
+        rng_seed: more.map_or(RngSeed::Fixed(1), |_| RngSeed::Random),
         ..ProptestConfig::default()
     };
     proptest!(config, |(steps in proptest::collection::vec(step(), 1..60))| {

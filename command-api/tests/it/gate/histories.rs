@@ -1,4 +1,6 @@
 //! Random histories on both gates: every answer of Redis is the answer of memory, its model.
+//! Ordinarily these are always the same histories; `HOLDFAST_PROPTEST_CASES` sets how many, and they
+//! are new ones.
 
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use command_api::gate::{
     Claim, Decide, Gate, GateError, Intent, Look, Refusal, Settle, SettledTerms, Verdict,
 };
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use record::Position;
 
 use super::redis::open as open_redis;
@@ -291,8 +294,18 @@ fn assert_never_negative(verdict: &Verdict) {
     }
 }
 
+fn config() -> ProptestConfig {
+    let more = std::env::var("HOLDFAST_PROPTEST_CASES").ok();
+    let more = more.map(|cases| cases.parse().expect("a number of cases"));
+    ProptestConfig {
+        cases: more.unwrap_or(128),
+        rng_seed: more.map_or(RngSeed::Fixed(1), |_| RngSeed::Random),
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn redis_answers_every_history_as_memory_does(
