@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{AppendFailure, Deliveries, Entry, EventLog, LogError, RawRecord, Tail};
 
 /// Only a broken log lets a check wait this long.
-const AT_MOST: Duration = Duration::from_secs(60);
+const AT_MOST: Duration = Duration::from_secs(240);
 
 const ORDERS: Partition = Partition {
     topic: Topic::Orders,

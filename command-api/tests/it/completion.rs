@@ -78,7 +78,7 @@ async fn wait_until(gate: &MemoryGate, holds: impl Fn(&[Topic]) -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(60), waits).await;
+    let waited = tokio::time::timeout(Duration::from_secs(240), waits).await;
     waited.expect("what is pending becomes what it has to be");
 }
 

@@ -26,7 +26,7 @@ use crate::commit::{Node, refusal, request, sku};
 use crate::unreadable::Unreadable;
 
 /// Far longer than a snapshot of a small log takes.
-const MADE_WITHIN: Duration = Duration::from_secs(60);
+const MADE_WITHIN: Duration = Duration::from_secs(240);
 /// Where a file says which version of the fold made it: behind eight letters and the length of the
 /// header.
 const VERSION_AT: usize = 9;

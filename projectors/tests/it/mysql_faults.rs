@@ -137,7 +137,7 @@ async fn until_somebody_waits(place: &Place) {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), waits)
+    tokio::time::timeout(Duration::from_secs(180), waits)
         .await
         .expect("the projector must come to wait for the other transaction");
 }
