@@ -4,6 +4,7 @@
 //! What must stay true: bytes of one connection are never reordered, and one whose bytes were
 //! swallowed is closed before anything else passes it, as a broken network does.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -35,11 +36,20 @@ struct State {
     opened: u64,
 }
 
+/// How much of a request is kept, to tell what it was.
+const HEAD: usize = 64;
+
+/// The last request of a connection, by its first bytes.
+type Asked = Arc<Mutex<Vec<u8>>>;
+/// The requests whose replies were swallowed.
+type Swallowed = Arc<Mutex<Vec<Vec<u8>>>>;
+
 /// A door that listens. Dropped, it and its connections are closed.
 #[derive(Debug)]
 pub(crate) struct Door {
     port: u16,
     state: watch::Sender<State>,
+    swallowed: Swallowed,
     listening: JoinHandle<()>,
 }
 
@@ -53,10 +63,13 @@ impl Door {
             leads_to,
             opened: 0,
         });
-        let listening = tokio::spawn(listen(listener, state.subscribe()));
+        let swallowed = Swallowed::default();
+        let listening = listen(listener, state.subscribe(), Arc::clone(&swallowed));
+        let listening = tokio::spawn(listening);
         Self {
             port,
             state,
+            swallowed,
             listening,
         }
     }
@@ -90,6 +103,12 @@ impl Door {
         });
     }
 
+    /// How many replies it has swallowed so far to requests that begin like this.
+    pub(crate) fn swallowed(&self, like: impl Fn(&[u8]) -> bool) -> usize {
+        let swallowed = self.swallowed.lock().unwrap();
+        swallowed.iter().filter(|asked| like(asked)).count()
+    }
+
     /// Closes every connection; new ones pass.
     pub(crate) fn slam(&self) {
         self.state.send_modify(|state| state.opened += 1);
@@ -102,17 +121,22 @@ impl Drop for Door {
     }
 }
 
-async fn listen(listener: TcpListener, state: watch::Receiver<State>) {
+async fn listen(listener: TcpListener, state: watch::Receiver<State>, swallowed: Swallowed) {
     while let Ok((client, _)) = listener.accept().await {
         let seen = *state.borrow();
         if seen.passing != Passing::Closed {
-            tokio::spawn(lead(client, seen, state.clone()));
+            tokio::spawn(lead(client, seen, state.clone(), Arc::clone(&swallowed)));
         }
     }
 }
 
 /// One connection, until one side closes it or the door is slammed.
-async fn lead(client: TcpStream, seen: State, mut state: watch::Receiver<State>) {
+async fn lead(
+    client: TcpStream,
+    seen: State,
+    mut state: watch::Receiver<State>,
+    swallowed: Swallowed,
+) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", seen.leads_to)).await else {
         return;
     };
@@ -120,8 +144,11 @@ async fn lead(client: TcpStream, seen: State, mut state: watch::Receiver<State>)
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());
-    let requests = pass(from_client, to_server, Direction::There, state.clone());
-    let replies = pass(from_server, to_client, Direction::Back, state.clone());
+    let asked = Asked::default();
+    let there = Direction::There(&asked);
+    let requests = pass(from_client, to_server, there, state.clone());
+    let back = Direction::Back(&asked, &swallowed);
+    let replies = pass(from_server, to_client, back, state.clone());
     tokio::select! {
         () = requests => {}
         () = replies => {}
@@ -129,16 +156,16 @@ async fn lead(client: TcpStream, seen: State, mut state: watch::Receiver<State>)
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    There,
-    Back,
+#[derive(Clone, Copy)]
+enum Direction<'a> {
+    There(&'a Asked),
+    Back(&'a Asked, &'a Swallowed),
 }
 
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    direction: Direction,
+    direction: Direction<'_>,
     mut state: watch::Receiver<State>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
@@ -150,10 +177,19 @@ async fn pass(
         let Ok(passing) = not_held.map(|now| now.passing) else {
             return;
         };
-        match passing {
-            Passing::RepliesLost if direction == Direction::Back => continue,
-            Passing::Slow(by) => tokio::time::sleep(by).await,
-            _ => {}
+        match (direction, passing) {
+            (Direction::Back(asked, swallowed), Passing::RepliesLost) => {
+                let asked = asked.lock().unwrap().clone();
+                swallowed.lock().unwrap().push(asked);
+                continue;
+            }
+            (Direction::There(asked), _) => {
+                *asked.lock().unwrap() = buffer[..length.min(HEAD)].to_vec();
+            }
+            (Direction::Back(..), _) => {}
+        }
+        if let Passing::Slow(by) = passing {
+            tokio::time::sleep(by).await;
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;

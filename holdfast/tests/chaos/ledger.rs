@@ -44,8 +44,6 @@ pub(crate) struct Told {
     pub(crate) orders: BTreeMap<String, Order>,
     pub(crate) supplied: BTreeMap<String, u32>,
     pub(crate) registered: BTreeSet<String>,
-    /// How often one of two clicks was refused and the other was not.
-    pub(crate) split: usize,
     /// What should not have been said.
     pub(crate) wrong: Vec<String>,
 }
@@ -88,10 +86,6 @@ impl Ledger {
 
     pub(crate) fn registered(&self, email: String) {
         self.told().registered.insert(email);
-    }
-
-    pub(crate) fn split(&self) {
-        self.told().split += 1;
     }
 
     pub(crate) fn wrong(&self, what: String) {

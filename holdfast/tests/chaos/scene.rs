@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::checks::{self, Asked};
+use crate::harness::PATIENCE;
 use crate::ledger::Told;
 use crate::load::Load;
 use crate::recoveries::Recoveries;
@@ -22,8 +23,6 @@ use crate::table::{Measured, Outcome};
 
 /// Commands that are accepted before a fault, and at least after it.
 const COMMANDS_AROUND: usize = 40;
-/// How long what was begun may take to be known when the fault is over.
-const KNOWN_WITHIN: Duration = Duration::from_secs(60);
 
 /// What has to be right after a fault. The load goes on through it in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +66,7 @@ impl Scene<'_> {
 
     /// The shop's load ends, and everything is checked.
     pub(crate) async fn close_shop(&mut self) -> Duration {
-        let ended = self.load.end(KNOWN_WITHIN).await;
+        let ended = self.load.end(PATIENCE).await;
         self.wrong.extend(ended.err());
         self.shop.ready().await;
         checked(&self.load, &self.shop, &mut self.wrong).await
@@ -86,7 +85,7 @@ impl Scene<'_> {
             let drained_in = self.close_shop().await;
             return self.figures(Some(drained_in), true);
         }
-        self.wrong.extend(self.load.end(KNOWN_WITHIN).await.err());
+        self.wrong.extend(self.load.end(PATIENCE).await.err());
         let (admin, told) = (&self.load.admin, self.load.ledger.all());
         self.wrong.extend(checks::gate_agrees(admin, &told).await);
         self.wrong.extend(checks::people(&self.shop, &told).await);
@@ -97,7 +96,7 @@ impl Scene<'_> {
     /// The same of a shop elsewhere, to whose load this scene has changed.
     pub(crate) async fn come_right_at(&mut self, elsewhere: &impl Asked) {
         self.load.accepts(COMMANDS_AROUND).await;
-        self.wrong.extend(self.load.end(KNOWN_WITHIN).await.err());
+        self.wrong.extend(self.load.end(PATIENCE).await.err());
         let drained_in = checked(&self.load, elsewhere, &mut self.wrong).await;
         self.measured = Some(self.figures(Some(drained_in), true));
     }

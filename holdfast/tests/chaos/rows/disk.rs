@@ -42,6 +42,8 @@ async fn f12_disk_full(scene: &mut Scene<'_>) {
         (scene.load.ledger.unanswered_since(begun) >= 20).then_some(())
     })
     .await;
+    // A checkpoint makes room in the log's own file, which would be written from its start again.
+    embedded.limit("0").await;
     let keys: Vec<_> = (0..10).map(|_| fresh_key()).collect();
     let customer = scene.load.customers[0].clone();
     let order = |key: &String| customer.send(customer.order_call(key, "LAMP-1", 1));

@@ -129,14 +129,24 @@ async fn f10_lock_waits(scene: &mut Scene<'_>) {
 }
 
 async fn f10_replies_lost(scene: &mut Scene<'_>) {
+    let commits = |scene: &Scene<'_>| {
+        let is_commit = |asked: &[u8]| asked.windows(6).any(|word| word == b"COMMIT");
+        scene.stage.mysql_door.swallowed(is_commit)
+    };
+    let before = commits(scene);
     scene.begins();
-    for _ in 0..5 {
+    for turn in 0..100 {
+        if turn >= 5 && commits(scene) > before {
+            break;
+        }
         scene.stage.mysql_door.set(Passing::RepliesLost);
         tokio::time::sleep(Duration::from_millis(400)).await;
         scene.stage.mysql_door.set(Passing::Open);
         scene.load.accepts(10).await;
     }
     scene.is_over();
+    let after = commits(scene);
+    scene.expect(after > before, "no reply to COMMIT was lost");
 }
 
 async fn f10_half_open(scene: &mut Scene<'_>) {

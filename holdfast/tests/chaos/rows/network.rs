@@ -47,6 +47,10 @@ async fn f04_replies_are_lost(scene: &mut Scene<'_>) {
     tokio::time::sleep(Duration::from_secs(3)).await;
     scene.doors_of_redis(Passing::Open);
     scene.is_over();
+    let is_call = |asked: &[u8]| asked.windows(7).any(|word| word == b"EVALSHA");
+    let doors = scene.shop.redis_doors.iter();
+    let lost: usize = doors.map(|door| door.swallowed(is_call)).sum();
+    scene.expect(lost > 0, "no call ran whose reply was lost");
 }
 
 async fn f04_half_open(scene: &mut Scene<'_>) {

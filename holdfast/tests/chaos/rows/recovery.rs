@@ -23,111 +23,111 @@ pub(super) const ROWS: &[Row] = &[
         f07_node_killed
     )
     .at("recovery.claimed=kill")
-    .answers_within(20),
+    .answers_within(45),
     row!(
         "F7.b",
         "killed when it has read its claim back",
         f07_node_killed
     )
     .at("recovery.claim-read-back=kill")
-    .answers_within(20),
+    .answers_within(45),
     row!("F7.c", "killed with some fences written", f07_node_killed)
         .at("recovery.one-fence=kill")
-        .answers_within(20),
+        .answers_within(45),
     row!(
         "F7.d",
         "killed when all fences are written",
         f07_node_killed
     )
     .at("recovery.fenced=kill")
-    .answers_within(20),
+    .answers_within(45),
     row!("F7.e", "killed after the fold", f07_node_killed)
         .at("recovery.folded=kill")
-        .answers_within(20),
+        .answers_within(45),
     row!(
         "F7.f",
         "killed when older epochs are deleted",
         f07_node_killed
     )
     .at("recovery.deleted=kill")
-    .answers_within(20),
+    .answers_within(45),
     row!("F7.g", "killed when its marker is written", f07_node_killed)
         .at("recovery.marked=kill")
-        .answers_within(20),
+        .answers_within(45),
     row!(
         "F7.h",
         "killed in the middle of the rebuild",
         f07_node_killed
     )
     .at("recovery.piece-written=kill")
-    .answers_within(20)
+    .answers_within(45)
     .in_short(),
     row!("F7.i", "killed before it publishes", f07_node_killed)
         .at("recovery.rebuilt=kill")
-        .answers_within(20),
+        .answers_within(45),
     row!(
         "F7.j",
         "killed after it published, before Opened",
         f07_node_killed
     )
     .at("recovery.published=kill")
-    .answers_within(20),
+    .answers_within(45),
     row!(
         "F7.k",
         "both nodes killed, one after the other, in their rebuilds",
         f07_both_killed
     )
     .at("recovery.piece-written=kill")
-    .answers_within(30),
+    .answers_within(60),
     row!(
         "F7.l",
         "Redis killed before the marker is written",
         f07_redis_killed
     )
     .at("recovery.deleted=stop")
-    .answers_within(20),
+    .answers_within(45),
     row!(
         "F7.m",
         "Redis killed in the middle of the rebuild",
         f07_redis_killed
     )
     .at("recovery.piece-written=stop")
-    .answers_within(20),
+    .answers_within(45),
     row!(
         "F7.n",
         "Redis killed before the rebuild is published",
         f07_redis_killed
     )
     .at("recovery.rebuilt=stop")
-    .answers_within(20),
+    .answers_within(45),
     row!(
         "F7.o",
         "Redis killed right after the rebuild is published",
         f07_redis_killed
     )
     .at("recovery.published=stop")
-    .answers_within(20),
+    .answers_within(45),
     row!(
         "F7.p",
         "paused after its fences, overtaken, goes on",
         f07_overtaken
     )
     .at("recovery.fenced=stop")
-    .answers_within(20),
+    .answers_within(45),
     row!(
         "F7.q",
         "paused before the marker, overtaken, goes on",
         f07_overtaken
     )
     .at("recovery.deleted=stop")
-    .answers_within(20),
+    .answers_within(45),
     row!(
         "F7.r",
         "paused before it publishes, overtaken, goes on",
         f07_overtaken
     )
     .at("recovery.rebuilt=stop")
-    .answers_within(20),
+    .answers_within(45),
     row!(
         "F7.s",
         "flushed with a thousand orders decided and not yet appended",

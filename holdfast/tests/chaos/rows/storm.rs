@@ -18,7 +18,7 @@ pub(super) const ROWS: &[Row] = &[row!(
     "twenty faults of twelve kinds, one after the other, at random",
     f00_storm
 )
-.answers_within(30)];
+.answers_within(60)];
 
 const ROLES: [Role; 5] = [
     Role::CommandApi(0),
@@ -76,14 +76,14 @@ async fn f00_storm(scene: &mut Scene<'_>) {
     }
     scene.is_over();
     let worker = scene.load.worker();
-    for key in keys {
+    for (key, _) in keys {
         worker.order_with_key(&key, &[(HOT, 1)]).await;
     }
 }
 
 impl Scene<'_> {
     /// The keys of orders of which nobody heard what became of them.
-    async fn suffers(&mut self, fault: Fault, time: Duration) -> Vec<String> {
+    async fn suffers(&mut self, fault: Fault, time: Duration) -> Vec<(String, bool)> {
         let role = *ROLES.choose(&mut self.draws).unwrap();
         let broker = self.draws.random_range(0..3);
         match fault {
@@ -134,7 +134,7 @@ impl Scene<'_> {
                 tokio::time::sleep(time).await;
                 self.stage.mysql_door.set(Passing::Open);
             }
-            Fault::ClientsHangUp => return self.hang_up(10).await,
+            Fault::ClientsHangUp => return self.hang_up(10, HOT).await,
         }
         vec![]
     }

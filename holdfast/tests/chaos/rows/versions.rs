@@ -67,7 +67,7 @@ async fn f11_newer_interface(scene: &mut Scene<'_>) {
     for role in [Role::CommandApi(0), Role::CommandApi(1)] {
         scene.shop.unready(role, "interface").await;
     }
-    let answer = scene.load.customers[0].order(HOT, 1).await;
+    let answer = scene.load.customers[0].order_once(HOT, 1).await;
     scene.expect(answer.status == 503, &format!("it was answered {answer:?}"));
     let after = fences(scene).await;
     scene.expect(
