@@ -33,7 +33,7 @@ fn short(schedules: usize) -> Run {
     Run {
         seed: 1,
         schedules,
-        within: Duration::from_secs(300),
+        within: Duration::from_secs(1200),
     }
 }
 
