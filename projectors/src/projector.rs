@@ -5,7 +5,7 @@
 //! anew from the checkpoints in the store; so the lost reply to a `COMMIT`, a fence by another
 //! projector and a store restored from an older backup need no cases of their own.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -102,6 +102,8 @@ struct Running {
     build: Uuid,
     marks: BTreeMap<Partition, Mark>,
     waiting: BTreeMap<Partition, VecDeque<RawRecord>>,
+    /// Partitions of which everything has come before the offset at which to stop.
+    passed: BTreeSet<Partition>,
     /// The partition that had its turn last.
     last: Option<Partition>,
 }
@@ -266,6 +268,7 @@ impl Projector {
             build,
             marks,
             waiting: BTreeMap::new(),
+            passed: BTreeSet::new(),
             last: None,
         })
     }
@@ -279,7 +282,8 @@ impl Projector {
                 Some(ends) => ends.get(partition).copied().unwrap_or(0),
                 None => self.log.extent(*partition).await?.end,
             };
-            if mark.next_offset < end {
+            // The last record before the end may have been compacted away.
+            if mark.next_offset < end && !running.passed.contains(partition) {
                 return Ok(false);
             }
         }
@@ -365,6 +369,9 @@ impl Running {
         let end = until.map_or(u64::MAX, |ends| {
             ends.get(&batch.partition).copied().unwrap_or(0)
         });
+        if batch.records.last().is_some_and(|last| last.offset >= end) {
+            self.passed.insert(batch.partition);
+        }
         let records = batch.records.into_iter();
         let wanted = records.filter(|record| record.offset < end);
         self.waiting

@@ -1,9 +1,11 @@
 //! Rebuilds the read models from nothing, beside the live ones, and swaps them.
 //!
 //! The live tables are written and read all the while. When the rebuilt ones have caught up with
-//! them, the live ones are frozen for a moment: their checkpoints are held, so no projector
-//! anywhere can write. The rebuilt ones take in the last records, so that both stand for exactly
-//! the same part of the log and can be compared, and then they change places. A projector that was
+//! them, the live ones are frozen: their checkpoints are held, so no projector anywhere can write.
+//! The rebuilt ones take in the last records, so that both stand for exactly the same part of the
+//! log and can be compared, and then they change places. That takes as long as every row of both is
+//! read once; meanwhile the rows are read as they are, and a read that demands what was written
+//! since waits, and is told to try again. A projector that was
 //! writing finds another checkpoint than it left, and goes on from that one (one to which nothing
 //! comes looks for it every second); so nothing has to be stopped.
 //!
@@ -156,7 +158,7 @@ impl<P: Fn(ReplayProgress) + Sync> Replay<'_, P> {
         }
         // 4. They change places.
         self.lock.thaw_elsewhere().await?;
-        tables::swap(self.live).await?;
+        tables::swap(self.live, &mut self.lock).await?;
         Ok(Replayed {
             records,
             digest,

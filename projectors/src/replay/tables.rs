@@ -4,7 +4,8 @@
 use migrations::{Database, DatabaseError, Value};
 use sqlx::AssertSqlSafe;
 
-use crate::store::{REBUILD, ReadModels, Tries};
+use super::lock::Lock;
+use crate::store::{REBUILD, ReadModels};
 
 /// Every table that belongs to the rows: they change places together.
 const TABLES: [&str; 8] = [
@@ -64,7 +65,7 @@ pub(super) async fn make_indexes(live: &ReadModels) -> Result<(), DatabaseError>
 
 /// Puts the rebuilt tables in the place of the live ones, all at once. The replaced ones may be
 /// left behind ([`discard`]).
-pub(super) async fn swap(live: &ReadModels) -> Result<(), DatabaseError> {
+pub(super) async fn swap(live: &ReadModels, lock: &mut Lock) -> Result<(), DatabaseError> {
     match live.database() {
         Database::MySql(_) => {
             let renames: Vec<String> = TABLES
@@ -76,17 +77,8 @@ pub(super) async fn swap(live: &ReadModels) -> Result<(), DatabaseError> {
                     ]
                 })
                 .collect();
-            let sql = format!("RENAME TABLE {}", renames.join(", "));
-            let mut tries = Tries::default();
-            while let Err(error) = live
-                .database
-                .execute_at_length(AssertSqlSafe(sql.as_str()))
-                .await
-            {
-                if !tries.again(&error) {
-                    return Err(error);
-                }
-            }
+            lock.execute_alone(&format!("RENAME TABLE {}", renames.join(", ")))
+                .await?;
         }
         Database::Sqlite(pool) => {
             let indexes = sqlite_definitions(live, "index").await?;

@@ -118,6 +118,48 @@ async fn a_replay_goes_on_when_its_freeze_was_a_deadlocks_victim() {
     place.drop_database().await;
 }
 
+/// An audit reads every table for minutes: the swap waits for it, and nobody waits behind the swap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_waits_for_a_long_reader_and_keeps_nobody_else_waiting() {
+    let place = Place::mysql().await;
+    let (log, _folder) = sqlite_log();
+    let mut shop = Shop::open(log.clone()).await;
+    shop.put("A", "Lamp", None).await;
+    drain(&log, &place).await;
+    let Database::MySql(pool) = place.database() else {
+        unreachable!("the place is on MySQL");
+    };
+    let mut audit = pool.begin().await.unwrap();
+    audit.execute("SELECT sku FROM inventory").await.unwrap();
+    let read_models = place.read_models();
+    let mut replaying = tokio::spawn(async move { replay(log, &read_models, |_| {}).await });
+    let renames = "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE db = DATABASE() AND info LIKE 'RENAME TABLE%'";
+    let comes_to_rename = async {
+        while place.database().select(renames, &[]).await.unwrap()[0]
+            .integer(0)
+            .unwrap()
+            == 0
+        {}
+    };
+    let came = tokio::time::timeout(Duration::from_secs(180), comes_to_rename).await;
+    came.expect("the replay comes to the swap");
+    // Longer than one wait for the tables.
+    for _ in 0..3 {
+        let (queries, lamp) = (place.queries(), sku("A"));
+        let read = tokio::time::timeout(Duration::from_secs(60), queries.item(&lamp)).await;
+        assert!(read.expect("it is answered").unwrap().is_some());
+        let waits = tokio::time::timeout(Duration::from_secs(1), &mut replaying).await;
+        assert!(
+            waits.is_err(),
+            "the tables have changed places under a reader"
+        );
+    }
+    audit.rollback().await.unwrap();
+    assert!(replaying.await.unwrap().is_ok());
+    place.drop_database().await;
+}
+
 /// InnoDB shows its transactions from a copy that it renews only when nobody has looked for a
 /// tenth of a second: who looks more often sees the same for ever.
 const LOOK_AT_TRANSACTIONS_EVERY: Duration = Duration::from_millis(250);
