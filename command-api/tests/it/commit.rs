@@ -1,12 +1,14 @@
 //! The commit path over the memory gate and the SQLite log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use command_api::clock::{Clock, RandomIds, SystemClock};
 use command_api::commands::passwords::Passwords;
 use command_api::commands::users::Personal;
 use command_api::commands::{Commands, Outcome};
 use command_api::commit::{CommitError, Committer, Request};
+use command_api::epoch::EpochState;
 use command_api::gate::memory::MemoryGate;
 use command_api::gate::{Gate, Refusal};
 use command_api::settings::Settings;
@@ -23,6 +25,9 @@ use event_log::sqlite::{SqliteLog, SqliteSettings};
 use personal_data::Secrets;
 use record::{Actor, RecordedKey};
 use uuid::Uuid;
+
+/// How long a command may take. Generous, for it is only waited out where a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A node over a log in a directory; dropping it is like killing it.
 pub(crate) struct Node {
@@ -52,6 +57,8 @@ impl Node {
     ) -> Self {
         let currency = Currency::parse("EUR").unwrap();
         let mut settings = Settings::new(currency, secrets.check_value());
+        settings.outcome_deadline = PATIENCE;
+        settings.settle_wait = PATIENCE;
         tune(&mut settings);
         let committer = Committer::new(gate, log, clock, Arc::new(RandomIds), settings);
         let passwords = Passwords::new(2, 100);
@@ -67,6 +74,10 @@ impl Node {
     pub(crate) async fn stock(&self, name: &str, units: i64) {
         let price = Money::price(1999, Currency::parse("EUR").unwrap()).unwrap();
         let name_of = Name::parse("Lamp").unwrap();
+        // A command waits for the first epoch too, but not for long.
+        let mut state = self.commands.committer().keeper().state();
+        let open = |state: &EpochState| matches!(state, EpochState::Open(_));
+        state.wait_for(open).await.unwrap();
         self.commands
             .put_item(request(None), sku(name), name_of, price, None)
             .await

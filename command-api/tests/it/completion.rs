@@ -16,7 +16,7 @@ use personal_data::Secrets;
 use record::{Layout, Partition, Position, Topic};
 use tokio::task::JoinHandle;
 
-use crate::commit::{Node, request, sku};
+use crate::commit::{Node, PATIENCE, request, sku};
 
 /// A log of which some topics have no leader: what is appended there waits for ever.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ async fn wait_until(gate: &MemoryGate, holds: impl Fn(&[Topic]) -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(240), waits).await;
+    let waited = tokio::time::timeout(PATIENCE, waits).await;
     waited.expect("what is pending becomes what it has to be");
 }
 

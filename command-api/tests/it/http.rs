@@ -31,6 +31,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+use crate::commit::PATIENCE;
+
 /// A clock that stands still until a test moves it, so that no limit depends on how fast the
 /// machine is.
 #[derive(Debug)]
@@ -75,12 +77,19 @@ impl Shop {
     pub(crate) fn over(directory: &Path, secrets: &Arc<Secrets>, settings: HttpSettings) -> Self {
         let log = Arc::new(SqliteLog::open(directory, SqliteSettings::default()).unwrap());
         let clock = StillClock::new();
+        let currency = Currency::parse("EUR").unwrap();
+        let patient = Settings {
+            outcome_deadline: PATIENCE,
+            settle_wait: PATIENCE,
+            recovery_wait: PATIENCE,
+            ..Settings::new(currency, secrets.check_value())
+        };
         let committer = Committer::new(
             Arc::new(MemoryGate::new(1000)),
             log,
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::new(RandomIds),
-            Settings::new(Currency::parse("EUR").unwrap(), secrets.check_value()),
+            patient,
         );
         let personal = Personal {
             secrets: Arc::clone(secrets),

@@ -15,7 +15,7 @@ use personal_data::Secrets;
 use record::epochs::{EpochEntry, GATE_INTERFACE, Shop};
 use record::{Layout, Partition, Position, Record, RecordId};
 
-use crate::commit::{Node, refusal};
+use crate::commit::{Node, PATIENCE, refusal};
 use crate::gate::redis::environment;
 use crate::gate::redis::server::Server;
 
@@ -46,7 +46,7 @@ async fn kafka() -> KafkaSettings {
 
 /// Places an order as a client does: again with the same key until the outcome is known.
 async fn persistent_order(node: &Node, key: &str) -> Result<uuid::Uuid, Refusal> {
-    let deadline = Instant::now() + Duration::from_secs(240);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         match node.order(Some(key), &[("A", 1)]).await {
             Ok(outcome) => return Ok(outcome.value.id.0),
@@ -308,7 +308,7 @@ async fn recovering(redis: &Server, recovery_wait: Duration) -> Node {
         progress.total > 0 && progress.folded >= progress.total && progress.pieces > 0
     };
     let folded = state.wait_for(folded);
-    let folded = tokio::time::timeout(Duration::from_secs(240), folded).await;
+    let folded = tokio::time::timeout(PATIENCE, folded).await;
     folded.expect("all is folded").unwrap();
     node
 }

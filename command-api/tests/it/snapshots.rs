@@ -22,11 +22,9 @@ use personal_data::Secrets;
 use record::{AggregateType, Layout, Partition, Position};
 use uuid::Uuid;
 
-use crate::commit::{Node, refusal, request, sku};
+use crate::commit::{Node, PATIENCE, refusal, request, sku};
 use crate::unreadable::Unreadable;
 
-/// Far longer than a snapshot of a small log takes.
-const MADE_WITHIN: Duration = Duration::from_secs(240);
 /// Where a file says which version of the fold made it: behind eight letters and the length of the
 /// header.
 const VERSION_AT: usize = 9;
@@ -210,7 +208,7 @@ async fn a_node_makes_a_snapshot_by_itself_after_so_many_records() {
             node.order(None, &[("A", 1)]).await.unwrap();
         }
     };
-    let made = tokio::time::timeout(MADE_WITHIN, two_are_made).await;
+    let made = tokio::time::timeout(PATIENCE, two_are_made).await;
     made.expect("two snapshots are made");
     let [newer, older] = &snapshots()[..2] else {
         panic!("two are kept")
@@ -252,7 +250,7 @@ async fn a_snapshot_that_cannot_be_used_puts_off_no_other_one() {
             node.order(None, &[("A", 1)]).await.unwrap();
         }
     };
-    let made = tokio::time::timeout(MADE_WITHIN, one_is_made).await;
+    let made = tokio::time::timeout(PATIENCE, one_is_made).await;
     made.expect("a snapshot is made");
 }
 

@@ -13,8 +13,8 @@ use super::settings;
 
 fn impatient(server: &Server) -> Arc<dyn Gate> {
     let settings = RedisSettings {
-        response_timeout: Duration::from_millis(300),
-        connect_timeout: Duration::from_millis(300),
+        response_timeout: Duration::from_secs(3),
+        connect_timeout: Duration::from_secs(3),
         ..settings(&server.url())
     };
     Arc::new(RedisGate::new(&settings).expect("its URL can be read"))
