@@ -251,10 +251,10 @@ async fn a_server_that_never_answers_is_given_up_and_the_next_connection_is_aske
     let port = gone_without_a_word(place.address(), Arc::clone(&gone)).await;
     let database = place.database_through(port);
     let asking = database.clone();
-    let asked = tokio::spawn(async move { asking.select_unprepared("SELECT SLEEP(1)").await });
+    let asked = tokio::spawn(async move { asking.select_unprepared("SELECT SLEEP(60)").await });
     let admin = place.database();
     let sleeping = "SELECT COUNT(*) FROM information_schema.processlist \
-         WHERE db = DATABASE() AND info = 'SELECT SLEEP(1)'";
+         WHERE db = DATABASE() AND info = 'SELECT SLEEP(60)'";
     while admin.select(sleeping, &[]).await.unwrap()[0]
         .integer(0)
         .unwrap()
