@@ -101,7 +101,10 @@ async fn t22_an_order_whose_node_was_killed_after_the_decision_is_completed_by_a
     })
     .await;
     system.command_apis[0].kill().await;
-    assert!(lost.await.unwrap().is_err(), "nobody was told");
+    // Nothing, or on a slow machine that it is not known.
+    let told = lost.await.unwrap();
+    let nothing = told.as_ref().map_or(true, |answer| answer.status() == 503);
+    assert!(nothing, "{told:?}");
     system.command_apis.remove(0);
     system.publish();
     kafka.go_on();

@@ -158,8 +158,10 @@ async fn a_busy_shop_is_never_called_broken() {
         while !looked.load(Ordering::Relaxed) {
             price += 1;
             let item = json!({"name": "Lamp", "price": {"amount": price, "currency": "EUR"}});
-            let put = admin.call(Method::PUT, "/v1/inventory/LAMP").json(&item);
-            admin.send(put).await.is(200);
+            let put = admin.send_until_known(|admin| {
+                admin.call(Method::PUT, "/v1/inventory/LAMP").json(&item)
+            });
+            put.await.is(200);
             let placed = buy(&customers, 20, "LAMP").placed().await;
             let new = system.customer().await.order("DESK", 1).await;
             assert!([201, 409].contains(&new.status), "{new:?}");

@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use crate::harness::servers::free_port;
 use crate::harness::{Ended, Node, Server, Services, System, holdfast, run, run_with};
 
 /// Stands where a password does.
@@ -19,8 +20,7 @@ async fn serve(data: &Path, arguments: &[&str]) -> Ended {
 
 /// An address where nothing listens.
 fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", free_port())
 }
 
 #[tokio::test]
