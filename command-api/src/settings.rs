@@ -6,6 +6,7 @@ use domain::money::Currency;
 use record::epochs::Shop;
 
 use crate::epoch::snapshot::SnapshotSettings;
+use crate::work::Work;
 
 /// Settings of a command node.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub struct Settings {
     pub fold_tasks: usize,
     /// Where snapshots of the fold are kept and when they are made; `None`: none is read or made.
     pub snapshots: Option<SnapshotSettings>,
+    /// Where snapshots are read and written.
+    pub work: Work,
 }
 
 impl Settings {
@@ -76,6 +79,7 @@ impl Settings {
             rebuilds: true,
             fold_tasks: 1,
             snapshots: None,
+            work: Work::default(),
         }
     }
 

@@ -14,6 +14,14 @@ pub enum Work {
 }
 
 impl Work {
+    /// How many threads of so many may share such work.
+    pub fn threads(self, wanted: usize) -> usize {
+        match self {
+            Self::Beside => wanted.max(1),
+            Self::AtOnce => 1,
+        }
+    }
+
     /// Does it and waits for it.
     ///
     /// # Errors

@@ -157,6 +157,16 @@ async fn harm(running: &Arc<Running>, fault: Fault) -> Result<()> {
         Fault::StoreRestored if running.store.restore()? => {
             world.say("store", "is restored from a copy");
         }
+        Fault::SnapshotDeleted
+        | Fault::SnapshotTruncated
+        | Fault::SnapshotDamaged
+        | Fault::SnapshotReplaced => {
+            if let Some(kept) = &running.site.snapshots
+                && !kept.harm(world, fault)?
+            {
+                world.say("nemesis", "there is no snapshot");
+            }
+        }
         Fault::EpochChanged => {
             let nodes = running.nodes();
             let node = &nodes[world.pick(nodes.len())];

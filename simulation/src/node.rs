@@ -12,6 +12,7 @@ use command_api::completion;
 use command_api::epoch::EpochState;
 use command_api::gate::Gate;
 use command_api::settings::Settings;
+use command_api::work::Work;
 use domain::money::Currency;
 use event_log::EventLog;
 use personal_data::Secrets;
@@ -21,6 +22,7 @@ use crate::gate::connection;
 use crate::link::Link;
 use crate::log;
 use crate::log::broker::Broker;
+use crate::snapshots::Snapshots;
 use crate::world::{NodeClock, World};
 
 /// What the nodes of a run share.
@@ -34,6 +36,8 @@ pub struct Site {
     pub broker: Arc<Broker>,
     /// The shop's secrets.
     pub secrets: Arc<Secrets>,
+    /// What the nodes keep of the gate, where they keep something.
+    pub snapshots: Option<Arc<Snapshots>>,
 }
 
 /// One life of a node: a killed one is replaced by another.
@@ -64,6 +68,9 @@ impl Site {
         settings.decide_batch_max = 8;
         settings.settle_batch_max = 8;
         settings.gate_retry = Duration::from_secs(6);
+        settings.fold_tasks = self.world.plan.fold_tasks;
+        settings.snapshots = self.snapshots.as_ref().map(|kept| kept.settings());
+        settings.work = Work::AtOnce;
         let committer = Committer::new(
             gate,
             log,

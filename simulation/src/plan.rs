@@ -66,6 +66,14 @@ faults! {
     RecoveryBothKilled = "recovery: node and gate killed", "F7";
     /// A node stands still between two steps of its recovery until another one recovers, too.
     RecoveriesAtOnce = "recovery: two at once", "F7";
+    /// A snapshot is deleted.
+    SnapshotDeleted = "snapshot: deleted", "F7";
+    /// The end of a snapshot is lost.
+    SnapshotTruncated = "snapshot: truncated", "F7";
+    /// A bit of a snapshot changes.
+    SnapshotDamaged = "snapshot: damaged", "F7";
+    /// A snapshot of another moment has the newest one's name.
+    SnapshotReplaced = "snapshot: of another moment", "F7";
     /// A partition has no leader for a while.
     LeaderChange = "log: leader change", "F8";
     /// The record landed, and the producer is told that nobody knows.
@@ -167,6 +175,11 @@ pub struct Plan {
     pub entries_per_generation: u64,
     /// Tasks of a projector team.
     pub projector_tasks: usize,
+    /// After how many records a snapshot is made, and every how many seconds it is looked whether
+    /// one is due; `None`: there are none.
+    pub snapshots: Option<(u64, u64)>,
+    /// Tasks that fold the log in a recovery.
+    pub fold_tasks: usize,
     /// Pause between two faults that are done by hand, in milliseconds.
     pub fault_pause: (u64, u64),
     /// How many times in a thousand each fault of single messages strikes.
@@ -187,6 +200,8 @@ impl Plan {
         plan.commands = dice.random_range(120..=220);
         plan.think_max = *[20, 200, 1_000].choose_one(&mut dice);
         plan.entries_per_generation = *[4, 20, 1_000].choose_one(&mut dice);
+        plan.snapshots = *[None, Some((5, 1)), Some((20, 3)), Some((100, 5))].choose_one(&mut dice);
+        plan.fold_tasks = dice.random_range(1..=3);
         plan.projector_tasks = dice.random_range(1..=2);
         plan.fault_pause = *[(200, 1_500), (500, 6_000), (3_000, 15_000)].choose_one(&mut dice);
         let mut faults = Fault::ALL.to_vec();
@@ -223,6 +238,8 @@ impl Plan {
             think_max: 50,
             entries_per_generation: 1_000,
             projector_tasks: 1,
+            snapshots: None,
+            fold_tasks: 1,
             fault_pause: (1_000, 5_000),
             rates: BTreeMap::new(),
             by_hand: vec![],

@@ -13,12 +13,14 @@ use record::epochs::EpochEntry;
 use record::{Partition, Position};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 use crate::books::{Answer, Command, Wish};
 use crate::checks::{self, Counts, Violation};
 use crate::clients::Clients;
 use crate::gate::cluster::Cluster;
 use crate::log::broker::Broker;
+use crate::measured::Measured;
 use crate::nemesis;
 use crate::node::Site;
 use crate::plan::Plan;
@@ -26,6 +28,7 @@ use crate::randomness;
 use crate::recovery;
 use crate::shop;
 use crate::site::Running;
+use crate::snapshots::{self, Snapshots};
 use crate::store::Store;
 use crate::world::World;
 
@@ -54,6 +57,8 @@ pub struct Outcome {
     pub faults: BTreeMap<String, u64>,
     /// How often a recovery was struck, by what it had just done.
     pub struck: BTreeMap<String, u64>,
+    /// How often a fold looked for a snapshot, by what came of it.
+    pub snapshots: BTreeMap<String, u64>,
     /// What was looked at, by promise.
     pub looked: Counts,
     /// Epochs that were claimed.
@@ -90,8 +95,13 @@ impl Outcome {
 /// [`randomness`].
 pub fn run(seed: u64, plan: Plan) -> Outcome {
     randomness::feed(seed);
-    match catch_unwind(AssertUnwindSafe(|| on_this_thread(seed, plan))) {
-        Ok(Ok(outcome)) => outcome,
+    let measured = Measured::default();
+    let played = || metrics::with_local_recorder(&measured, || on_this_thread(seed, plan));
+    match catch_unwind(AssertUnwindSafe(played)) {
+        Ok(Ok(outcome)) => Outcome {
+            snapshots: measured.of(command_api::metrics::SNAPSHOTS_USED),
+            ..outcome
+        },
         Ok(Err(error)) => Outcome::broke(seed, format!("the simulation failed: {error:#}")),
         Err(panic) => Outcome::broke(seed, format!("panicked: {}", message(&*panic))),
     }
@@ -108,16 +118,18 @@ fn on_this_thread(seed: u64, plan: Plan) -> Result<Outcome> {
         .enable_time()
         .start_paused(true)
         .build()?;
-    runtime.block_on(played(seed, plan))
+    let directory = snapshots::directory()?;
+    runtime.block_on(played(seed, plan, &directory))
 }
 
-async fn played(seed: u64, plan: Plan) -> Result<Outcome> {
+async fn played(seed: u64, plan: Plan, directory: &TempDir) -> Result<Outcome> {
     let world = World::new(seed, plan);
     let site = Site {
         world: Arc::clone(&world),
         cluster: Cluster::new(&world),
         broker: Broker::new(&world),
         secrets: Arc::new(Secrets::generate()),
+        snapshots: Snapshots::new(&world.plan, directory).map(Arc::new),
     };
     let store = Store::new(&world)?;
     let running = Running::start(site, store)?;
@@ -158,6 +170,7 @@ async fn played(seed: u64, plan: Plan) -> Result<Outcome> {
         answers: answers(&books),
         faults: faults.map(|(fault, n)| (fault.to_string(), n)).collect(),
         struck: struck.map(|(step, n)| (step.to_string(), n)).collect(),
+        snapshots: BTreeMap::new(),
         looked,
         epochs: claims(&running),
         elapsed: world.elapsed(),

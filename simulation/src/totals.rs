@@ -25,6 +25,8 @@ pub struct Totals {
     pub faults: BTreeMap<String, u64>,
     /// How often a recovery was struck, by what it had just done.
     pub struck: BTreeMap<String, u64>,
+    /// How often a fold looked for a snapshot, by what came of it.
+    pub snapshots: BTreeMap<String, u64>,
     /// What was looked at, by promise.
     pub looked: Counts,
     /// Epochs that were claimed.
@@ -51,6 +53,9 @@ impl Totals {
         }
         for (step, count) in &outcome.struck {
             *self.struck.entry(step.clone()).or_default() += count;
+        }
+        for (what, count) in &outcome.snapshots {
+            *self.snapshots.entry(what.clone()).or_default() += count;
         }
         for (promise, count) in &outcome.looked {
             *self.looked.entry(promise.clone()).or_default() += count;
@@ -135,6 +140,10 @@ impl fmt::Display for Totals {
         for step in Step::ALL {
             let count = self.struck.get(&step.to_string()).copied().unwrap_or(0);
             writeln!(f, "  {count:>9}  {step}")?;
+        }
+        writeln!(f, "\nlooks for a snapshot")?;
+        for (what, count) in &self.snapshots {
+            writeln!(f, "  {count:>9}  {what}")?;
         }
         writeln!(f, "\nlooked at")?;
         for (promise, count) in &self.looked {

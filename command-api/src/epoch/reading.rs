@@ -212,7 +212,7 @@ impl Lane {
             if !open.contains(&batch.partition) {
                 continue;
             }
-            let began = std::time::Instant::now();
+            let began = tokio::time::Instant::now();
             if self.take_in(&batch)? {
                 open.retain(|partition| *partition != batch.partition);
             }

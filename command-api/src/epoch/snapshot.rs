@@ -176,17 +176,10 @@ pub fn load(path: &Path, fitting: Fitting, threads: usize) -> Result<Fold, Snaps
     };
     let mut input = BufReader::with_capacity(BUFFER_BYTES, hashing);
     begins_fitting(&mut input, fitting)?;
-    let (chunks, waiting) = mpsc::sync_channel(2 * threads);
-    let waiting = Mutex::new(waiting);
-    let (read, folds) = thread::scope(|scope| {
-        let lane = |_| scope.spawn(|| restored(&waiting, fitting.retention));
-        let lanes: Vec<_> = (0..threads.max(1)).map(lane).collect();
-        let read = read_chunks(&mut input, &chunks);
-        drop(chunks);
-        let folds: Vec<_> = lanes.into_iter().map(|lane| lane.join()).collect();
-        (read, folds)
-    });
-    read?;
+    let folds = match threads {
+        0 | 1 => vec![restored_here(&mut input, fitting.retention)?],
+        _ => restored_beside(&mut input, fitting.retention, threads)?,
+    };
     let Hashing { inner, digest } = input.into_inner();
     let mut stated = [0; DIGEST_BYTES as usize];
     inner.into_inner().read_exact(&mut stated)?;
@@ -195,8 +188,7 @@ pub fn load(path: &Path, fitting: Fitting, threads: usize) -> Result<Fold, Snaps
     }
     let mut whole: Option<Fold> = None;
     for fold in folds {
-        let stopped = |_| SnapshotError::Unreadable("its reader stopped".to_owned());
-        let fold = fold.map_err(stopped)??;
+        let fold = fold?;
         match &mut whole {
             None => whole = Some(fold),
             Some(whole) => whole.merge(fold),
@@ -205,11 +197,46 @@ pub fn load(path: &Path, fitting: Fitting, threads: usize) -> Result<Fold, Snaps
     whole.ok_or(SnapshotError::Damaged)
 }
 
+/// What is read of a file, but for its digest.
+type Body = BufReader<Hashing<Take<File>>>;
+
+/// The fold of what was read, or why there is none. A file that is damaged says so first.
+type Restored = Result<Fold, SnapshotError>;
+
+/// The fold of the rest of a file, on this thread.
+fn restored_here(input: &mut Body, retention: Duration) -> Result<Restored, SnapshotError> {
+    let mut outcome = Ok(Fold::new(retention));
+    read_chunks(input, |chunk| restore(&mut outcome, &chunk))?;
+    Ok(outcome)
+}
+
+/// Folds of the rest of a file, a share of it each.
+fn restored_beside(
+    input: &mut Body,
+    retention: Duration,
+    threads: usize,
+) -> Result<Vec<Restored>, SnapshotError> {
+    let (chunks, waiting) = mpsc::sync_channel(2 * threads);
+    let waiting = Mutex::new(waiting);
+    let (read, folds) = thread::scope(|scope| {
+        let lane = |_| scope.spawn(|| restored(&waiting, retention));
+        let lanes: Vec<_> = (0..threads).map(lane).collect();
+        let read = read_chunks(input, |chunk| {
+            // Every lane takes chunks until there are no more.
+            let _ = chunks.send(chunk);
+        });
+        drop(chunks);
+        let folds: Vec<_> = lanes.into_iter().map(|lane| lane.join()).collect();
+        (read, folds)
+    });
+    read?;
+    let stopped = |_| SnapshotError::Unreadable("its reader stopped".to_owned());
+    let folds = folds.into_iter().map(|fold| fold.map_err(stopped)?);
+    Ok(folds.collect())
+}
+
 /// Hands over the rest of a file, chunk by chunk.
-fn read_chunks(
-    input: &mut BufReader<Hashing<Take<File>>>,
-    chunks: &mpsc::SyncSender<Vec<u8>>,
-) -> Result<(), SnapshotError> {
+fn read_chunks(input: &mut Body, mut take: impl FnMut(Vec<u8>)) -> Result<(), SnapshotError> {
     loop {
         let left = input.get_ref().inner.limit() + input.buffer().len() as u64;
         if left == 0 {
@@ -223,29 +250,29 @@ fn read_chunks(
         }
         let mut chunk = vec![0; length as usize];
         input.read_exact(&mut chunk)?;
-        // Every lane takes chunks until there are no more.
-        let _ = chunks.send(chunk);
+        take(chunk);
+    }
+}
+
+/// Takes in the parts of a chunk. After an error, nothing more.
+fn restore(restored: &mut Restored, mut chunk: &[u8]) {
+    while let (Ok(fold), false) = (&mut *restored, chunk.is_empty()) {
+        let taken = decode(&mut chunk).and_then(|part| Ok(fold.restore(part)?));
+        if let Err(why) = taken {
+            *restored = Err(why);
+        }
     }
 }
 
 /// A fold of the chunks that this lane gets. After an error it takes the rest and lets it go, so
 /// that nobody waits for it.
-fn restored(
-    waiting: &Mutex<mpsc::Receiver<Vec<u8>>>,
-    retention: Duration,
-) -> Result<Fold, SnapshotError> {
+fn restored(waiting: &Mutex<mpsc::Receiver<Vec<u8>>>, retention: Duration) -> Restored {
     let mut outcome = Ok(Fold::new(retention));
     loop {
         let Ok(chunk) = waiting.lock().recv() else {
             return outcome;
         };
-        outcome = outcome.and_then(|mut fold| {
-            let mut left = chunk.as_slice();
-            while !left.is_empty() {
-                fold.restore(decode(&mut left)?)?;
-            }
-            Ok(fold)
-        });
+        restore(&mut outcome, &chunk);
     }
 }
 
@@ -314,9 +341,11 @@ pub(crate) async fn newest(
         vec![]
     });
     for file in found {
-        let threads = settings.fold_tasks;
+        let threads = settings.work.threads(settings.fold_tasks);
         let (path, bytes, age) = (file.path.clone(), file.bytes, file.age().as_secs());
-        let loaded = tokio::task::spawn_blocking(move || load(&file.path, fitting, threads));
+        let loaded = settings
+            .work
+            .run(move || load(&file.path, fitting, threads));
         let stopped = |error| LogError::Unavailable(format!("a read stopped: {error}"));
         let judged = match loaded.await.map_err(stopped)? {
             Ok(fold) => stands(&**log, &fold, epoch).await?.map(|()| fold),

@@ -78,7 +78,7 @@ pub(crate) async fn make(
     let until: u64 = fold.places().values().map(|place| place.next).sum();
     let folded = fold.folded();
     let directory = directory.to_owned();
-    let saved = tokio::task::spawn_blocking(move || {
+    let saved = keeper.settings().work.run(move || {
         fold.sweep();
         snapshot::save(&directory, fitting, &fold)
     });
