@@ -81,11 +81,9 @@ fn judge(
         Answer::Done {
             made: Made::User(user),
             ..
-        } => {
-            if owner.is_none_or(|(owner, _)| *owner != user.to_string()) {
-                let what = format!("{about} is done by {user}, but the address is {owner:?}'s");
-                broken.push(Violation::new("unique", what));
-            }
+        } if owner.is_none_or(|(owner, _)| *owner != user.to_string()) => {
+            let what = format!("{about} is done by {user}, but the address is {owner:?}'s");
+            broken.push(Violation::new("unique", what));
         }
         Answer::Refused(Refusal::EmailTaken)
             if !attempt.split && owner.is_none_or(|(_, since)| *since > attempt.answered) =>
