@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::books::Command;
 use crate::gate::server::Server;
+use crate::plan::Fault;
 use crate::site::Running;
 
 mod accounts;
@@ -67,6 +68,7 @@ pub fn check(running: &Running, books: &[Command], looked: &mut Counts) -> Resul
     let reading = read(running, looked, &mut broken);
     answers::check(books, &reading, looked, &mut broken);
     accounts::check(running, books, &reading, looked, &mut broken)?;
+    replays(running, looked, &mut broken);
     gate(running, &reading, looked, &mut broken);
     second_reading::check(running, books, &reading, looked, &mut broken)?;
     Ok(broken)
@@ -145,6 +147,21 @@ fn read(running: &Running, looked: &mut Counts, broken: &mut Vec<Violation>) -> 
         });
     }
     reading
+}
+
+/// I5: a replay finds the rows that were there, so long as one process wrote them and nobody put
+/// older ones in their place.
+fn replays(running: &Running, looked: &mut Counts, broken: &mut Vec<Violation>) {
+    let excused = [Fault::ProjectorTwice, Fault::StoreRestored];
+    let by_hand = &running.world().plan.by_hand;
+    for replayed in running.replays.ended() {
+        *looked.entry("replay".to_owned()).or_default() += 1;
+        let differences = replayed.differences;
+        if !differences.is_empty() && !excused.iter().any(|fault| by_hand.contains(fault)) {
+            let what = format!("a replay found other rows in {differences:?}");
+            broken.push(Violation::new("I5", what));
+        }
+    }
 }
 
 /// S4: nothing is pending, and the gate is the fold of the valid log.

@@ -11,8 +11,8 @@
 //! next timer when there is not. So every failure can be repeated, and read.
 //!
 //! In the order of a run: [`plan`] says what a seed means, [`node`], [`team`] and [`clients`] run in
-//! the [`site`], [`nemesis`] and
-//! [`recovery`] do harm and put in order, [`checks`] looks at what is left,
+//! the [`site`], [`nemesis`],
+//! [`recovery`] and [`replays`] do harm and put in order, [`checks`] looks at what is left,
 //! [`mod@run`] does all of it.
 
 pub mod books;
@@ -29,6 +29,7 @@ pub mod plan;
 pub mod process;
 pub mod randomness;
 pub mod recovery;
+pub mod replays;
 pub mod run;
 pub mod shop;
 pub mod site;

@@ -73,6 +73,12 @@ impl Link {
         let _ = life.wait_for(|life| *life == Life::Gone).await;
     }
 
+    /// Returns once the process stands still.
+    pub async fn paused(&self) {
+        let mut life = self.life.subscribe();
+        let _ = life.wait_for(|life| *life == Life::Paused).await;
+    }
+
     /// Which of the gate's servers it talks to.
     pub fn server(&self) -> usize {
         self.server.load(Ordering::Relaxed)

@@ -10,6 +10,7 @@ use domain::sku::Sku;
 use crate::gate::server::Role;
 use crate::link::Life;
 use crate::plan::Fault;
+use crate::replays;
 use crate::shop;
 use crate::site::Running;
 
@@ -144,6 +145,7 @@ async fn harm(running: &Arc<Running>, fault: Fault) -> Result<()> {
             tokio::time::sleep(world.delay(500..=30_000)).await;
             running.projectors(Life::Running);
         }
+        Fault::Replay => replays::replay(running).await?,
         Fault::ProjectorTwice => {
             running.add_projectors();
             tokio::time::sleep(world.delay(500..=20_000)).await;

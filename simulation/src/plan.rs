@@ -108,6 +108,12 @@ faults! {
     ProjectorPaused = "projector: paused", "F9";
     /// Two projectors have the same partitions.
     ProjectorTwice = "projector: two owners", "F9";
+    /// Somebody replays the read models. No fault, but it can happen beside any.
+    Replay = "operator: replay", "F9";
+    /// A process is killed in a replay.
+    ReplayKilled = "replay: killed", "F9";
+    /// A process stands still in a replay and goes on.
+    ReplayPaused = "replay: paused", "F9";
     /// A statement of the store fails.
     StoreFails = "store: statement fails", "F10";
     /// The store's answer to a commit is lost.
@@ -149,6 +155,8 @@ impl Fault {
                 | Self::OffsetUnnamed
                 | Self::TailBroken
                 | Self::LogUnavailable
+                | Self::ReplayKilled
+                | Self::ReplayPaused
                 | Self::HungUp
                 | Self::StoreFails
                 | Self::CommitReplyLost
@@ -180,6 +188,8 @@ pub struct Plan {
     pub snapshots: Option<(u64, u64)>,
     /// Tasks that fold the log in a recovery.
     pub fold_tasks: usize,
+    /// Whether the read models are replayed once more when all is in order.
+    pub replayed_at_end: bool,
     /// Pause between two faults that are done by hand, in milliseconds.
     pub fault_pause: (u64, u64),
     /// How many times in a thousand each fault of single messages strikes.
@@ -202,6 +212,7 @@ impl Plan {
         plan.entries_per_generation = *[4, 20, 1_000].choose_one(&mut dice);
         plan.snapshots = *[None, Some((5, 1)), Some((20, 3)), Some((100, 5))].choose_one(&mut dice);
         plan.fold_tasks = dice.random_range(1..=3);
+        plan.replayed_at_end = dice.random();
         plan.projector_tasks = dice.random_range(1..=2);
         plan.fault_pause = *[(200, 1_500), (500, 6_000), (3_000, 15_000)].choose_one(&mut dice);
         let mut faults = Fault::ALL.to_vec();
@@ -240,6 +251,7 @@ impl Plan {
             projector_tasks: 1,
             snapshots: None,
             fold_tasks: 1,
+            replayed_at_end: false,
             fault_pause: (1_000, 5_000),
             rates: BTreeMap::new(),
             by_hand: vec![],

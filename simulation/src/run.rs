@@ -26,6 +26,7 @@ use crate::node::Site;
 use crate::plan::Plan;
 use crate::randomness;
 use crate::recovery;
+use crate::replays;
 use crate::shop;
 use crate::site::Running;
 use crate::snapshots::{self, Snapshots};
@@ -273,6 +274,8 @@ async fn recovered(running: &Arc<Running>, clients: &Arc<Clients>) -> Result<Vec
     }
     if let Err(why) = running.projectors_caught_up(Duration::from_secs(120)).await {
         broken.push(Violation::new("I5", why));
+    } else if world.plan.replayed_at_end {
+        broken.extend(replays::last(running).await);
     }
     Ok(broken)
 }

@@ -7,9 +7,10 @@ use anyhow::Result;
 use parking_lot::Mutex;
 
 use crate::gate::cluster::Cluster;
-use crate::link::Life;
+use crate::link::{Life, Link};
 use crate::log::broker::Broker;
 use crate::node::{Node, Site};
+use crate::replays::{self, Replays};
 use crate::store::Store;
 use crate::team::Team;
 use crate::world::World;
@@ -24,6 +25,8 @@ pub struct Running {
     nodes: Mutex<Vec<Arc<Node>>>,
     team: Mutex<Team>,
     others: Mutex<Vec<Team>>,
+    /// Replays of the read models.
+    pub replays: Replays,
     splits: Mutex<Vec<(Duration, Option<Duration>)>>,
     lives: Mutex<usize>,
 }
@@ -45,6 +48,7 @@ impl Running {
             nodes: Mutex::new(nodes),
             team: Mutex::new(team),
             others: Mutex::default(),
+            replays: Replays::default(),
             splits: Mutex::default(),
             lives: Mutex::new(0),
         }))
@@ -117,6 +121,19 @@ impl Running {
             let name = format!("proj.{}", self.next_life());
             *team = Team::start(self.world(), self.broker(), &self.store, &name);
         }
+    }
+
+    /// Starts a team in the place of one that is gone.
+    pub fn replace_projectors(&self, gone: &Arc<Link>) {
+        if Arc::ptr_eq(&self.team.lock().link, gone) {
+            self.projectors(Life::Gone);
+        }
+    }
+
+    /// A replay in the process of the projectors.
+    pub fn replay(&self) -> (Arc<Link>, impl Future<Output = replays::Outcome> + use<>) {
+        let team = self.team.lock();
+        (Arc::clone(&team.link), team.replay())
     }
 
     /// Starts a second team over the same store.

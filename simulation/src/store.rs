@@ -16,6 +16,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use crate::link::Link;
 use crate::plan::Fault;
+use crate::replays::{self, Step};
 use crate::world::World;
 
 /// The tables that a copy has.
@@ -152,6 +153,7 @@ impl StoreConnection {
     async fn ask<T>(
         &self,
         commits: bool,
+        step: Option<Step>,
         run: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, DatabaseError> {
         self.link.pass().await;
@@ -160,7 +162,14 @@ impl StoreConnection {
         if !self.store.state.lock().up || world.strikes(Fault::StoreFails) {
             return Err(DatabaseError::unanswered("the store is down"));
         }
+        if let Some(step) = step {
+            replays::reached(&self.link, step);
+            self.link.pass().await;
+        }
         let result = run(&mut self.store.state.lock().connection);
+        if let Some(step) = step {
+            replays::reached(&self.link, step);
+        }
         if commits && world.strikes(Fault::CommitReplyLost) {
             world.say(
                 "store",
@@ -182,12 +191,15 @@ impl ForeignDatabase for StoreConnection {
         sql: &'a str,
         values: &'a [Value<'a>],
     ) -> BoxFuture<'a, Result<Vec<Vec<Cell>>, DatabaseError>> {
-        self.ask(false, move |connection| select(connection, sql, values))
-            .boxed()
+        let step = Step::of(sql);
+        self.ask(false, step, move |connection| {
+            select(connection, sql, values)
+        })
+        .boxed()
     }
 
     fn execute<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<u64, DatabaseError>> {
-        self.ask(true, move |connection| {
+        self.ask(true, Step::of(sql), move |connection| {
             connection.execute_batch(sql)?;
             Ok(connection.changes())
         })
@@ -199,7 +211,7 @@ impl ForeignDatabase for StoreConnection {
         fence: &'a str,
         statements: &'a [String],
     ) -> BoxFuture<'a, Result<bool, DatabaseError>> {
-        self.ask(true, move |connection| {
+        self.ask(true, Step::of(fence), move |connection| {
             let transaction = connection.transaction()?;
             if transaction.execute(fence, [])? == 0 {
                 transaction.rollback()?;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::link::Link;
 use crate::log::broker::Broker;
 use crate::log::connection::Connection;
+use crate::replays;
 use crate::store::{Store, StoreConnection};
 use crate::world::World;
 
@@ -21,6 +22,8 @@ pub struct Team {
     pub link: Arc<Link>,
     /// The projectors.
     pub projectors: Projectors,
+    log: Arc<dyn EventLog>,
+    read_models: ReadModels,
 }
 
 impl Team {
@@ -32,9 +35,18 @@ impl Team {
         let read_models = ReadModels::new(Database::Foreign(connection));
         let tasks = world.plan.projector_tasks;
         world.say(name, "starts");
+        let (for_them, theirs) = (Arc::clone(&log), read_models.clone());
         Self {
             link,
-            projectors: Projectors::start(log, read_models, tasks, CancellationToken::new()),
+            projectors: Projectors::start(for_them, theirs, tasks, CancellationToken::new()),
+            log,
+            read_models,
         }
+    }
+
+    /// Replays the read models in this process.
+    pub fn replay(&self) -> impl Future<Output = replays::Outcome> + use<> {
+        let (log, read_models) = (Arc::clone(&self.log), self.read_models.clone());
+        async move { projectors::replay(log, &read_models, |_| ()).await }
     }
 }

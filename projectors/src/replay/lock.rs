@@ -23,8 +23,9 @@ pub(super) enum Lock {
     /// On MySQL it is a lock of the server, tied to a connection of its own. The same connection
     /// holds the checkpoints later.
     MySql(Box<MySqlConnection>),
-    /// A SQLite file has one process that writes it, so a lock of that process does.
-    Sqlite { _held: OwnedMutexGuard<()> },
+    /// A SQLite file has one process that writes it, so a lock of that process does. Whoever brings
+    /// a store sees to it that one process at a time replays there.
+    OfProcess { _held: OwnedMutexGuard<()> },
 }
 
 impl Lock {
@@ -32,11 +33,10 @@ impl Lock {
     pub(super) async fn take(live: &ReadModels) -> Result<Option<Self>, DatabaseError> {
         let pool = match live.database() {
             Database::MySql(pool) => pool,
-            Database::Sqlite(_) => {
+            Database::Sqlite(_) | Database::Foreign(_) => {
                 let lock = Arc::clone(&live.replaying).try_lock_owned();
-                return Ok(lock.ok().map(|_held| Self::Sqlite { _held }));
+                return Ok(lock.ok().map(|_held| Self::OfProcess { _held }));
             }
-            Database::Foreign(_) => return Err(DatabaseError::not_on_foreign()),
         };
         let mut connection = pool.acquire().await?.detach();
         // It is idle for as long as the tables are filled, whatever the server thinks of that.

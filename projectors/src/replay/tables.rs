@@ -36,8 +36,7 @@ pub(super) async fn make(live: &ReadModels) -> Result<(), DatabaseError> {
                     live.database.execute_at_length(AssertSqlSafe(drop)).await?;
                 }
             }
-            Database::Sqlite(_) => make_on_sqlite(live, table).await?,
-            Database::Foreign(_) => return Err(DatabaseError::not_on_foreign()),
+            Database::Sqlite(_) | Database::Foreign(_) => make_on_sqlite(live, table).await?,
         }
     }
     Ok(())
@@ -46,9 +45,9 @@ pub(super) async fn make(live: &ReadModels) -> Result<(), DatabaseError> {
 /// Makes the indexes, once the rows are there. On SQLite an index's name is the live table's for as
 /// long as that exists: there they are made with the swap.
 pub(super) async fn make_indexes(live: &ReadModels) -> Result<(), DatabaseError> {
-    if let Database::Sqlite(_) = live.database() {
+    let Database::MySql(_) = live.database() else {
         return Ok(());
-    }
+    };
     for table in TABLES {
         let added: Vec<String> = mysql_indexes(live, table)
             .await?
@@ -83,21 +82,21 @@ pub(super) async fn swap(live: &ReadModels, lock: &mut Lock) -> Result<(), Datab
         Database::Sqlite(pool) => {
             let indexes = sqlite_definitions(live, "index").await?;
             let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-            for table in TABLES {
-                let sql =
-                    format!("DROP TABLE {table}; ALTER TABLE {table}{REBUILD} RENAME TO {table}");
+            for sql in sqlite_swap(indexes) {
                 sqlx::raw_sql(AssertSqlSafe(sql))
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-            for index in indexes {
-                sqlx::raw_sql(AssertSqlSafe(index.sql))
                     .execute(&mut *transaction)
                     .await?;
             }
             transaction.commit().await?;
         }
-        Database::Foreign(_) => return Err(DatabaseError::not_on_foreign()),
+        Database::Foreign(store) => {
+            let swap: Vec<_> = sqlite_swap(sqlite_definitions(live, "index").await?).collect();
+            let are_there = format!("UPDATE build{REBUILD} SET build_id = build_id");
+            if !store.all_or_nothing(&are_there, &swap).await? {
+                let gone = "the rebuilt tables are empty".to_owned();
+                return Err(DatabaseError::Unreadable(gone));
+            }
+        }
     }
     Ok(())
 }
@@ -111,6 +110,14 @@ pub(super) async fn discard(live: &ReadModels) -> Result<(), DatabaseError> {
         }
     }
     Ok(())
+}
+
+/// What puts the rebuilt tables in the place of the live ones on SQLite, with their indexes.
+fn sqlite_swap(indexes: Vec<Definition>) -> impl Iterator<Item = String> {
+    let swapped =
+        |table| format!("DROP TABLE {table}; ALTER TABLE {table}{REBUILD} RENAME TO {table}");
+    let tables = TABLES.into_iter().map(swapped);
+    tables.chain(indexes.into_iter().map(|index| index.sql))
 }
 
 struct Index {
