@@ -16,6 +16,7 @@ use crate::books::Command;
 use crate::gate::server::Server;
 use crate::plan::Fault;
 use crate::site::Running;
+use crate::versions;
 
 mod accounts;
 mod answers;
@@ -69,6 +70,12 @@ pub fn check(running: &Running, books: &[Command], looked: &mut Counts) -> Resul
     answers::check(books, &reading, looked, &mut broken);
     accounts::check(running, books, &reading, looked, &mut broken)?;
     replays(running, looked, &mut broken);
+    versions::check(
+        running.broker(),
+        &running.world().deciders,
+        looked,
+        &mut broken,
+    );
     gate(running, &reading, looked, &mut broken);
     second_reading::check(running, books, &reading, looked, &mut broken)?;
     Ok(broken)

@@ -37,4 +37,5 @@ pub mod snapshots;
 pub mod store;
 pub mod team;
 pub mod totals;
+pub mod versions;
 pub mod world;

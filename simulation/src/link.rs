@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
+use crate::versions::Version;
 use crate::world::World;
 
 /// What a process does.
@@ -28,16 +29,24 @@ pub struct Link {
     pub world: Arc<World>,
     /// Its name in histories.
     pub name: String,
+    /// The version of its program.
+    pub version: Version,
     life: watch::Sender<Life>,
     server: AtomicUsize,
 }
 
 impl Link {
-    /// A process that runs and talks to the gate's first server.
+    /// A process that runs today's program and talks to the gate's first server.
     pub fn new(world: &Arc<World>, name: impl Into<String>) -> Arc<Self> {
+        Self::of(world, name, Version::Today)
+    }
+
+    /// The same of another version.
+    pub fn of(world: &Arc<World>, name: impl Into<String>, version: Version) -> Arc<Self> {
         Arc::new(Self {
             world: Arc::clone(world),
             name: name.into(),
+            version,
             life: watch::Sender::new(Life::Running),
             server: AtomicUsize::new(0),
         })

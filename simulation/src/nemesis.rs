@@ -13,6 +13,7 @@ use crate::plan::Fault;
 use crate::replays;
 use crate::shop;
 use crate::site::Running;
+use crate::versions::{self, Version};
 
 /// Does harm until the world is calm.
 ///
@@ -126,6 +127,8 @@ async fn harm(running: &Arc<Running>, fault: Fault) -> Result<()> {
             tokio::time::sleep(world.delay(100..=20_000)).await;
             running.replace_node(index)?;
         }
+        Fault::NodeUpgraded => change_version(running, Version::Next).await?,
+        Fault::NodeDowngraded => change_version(running, Version::Today).await?,
         Fault::NodePaused => {
             let nodes = running.nodes();
             let link = Arc::clone(&nodes[world.pick(nodes.len())].link);
@@ -162,7 +165,8 @@ async fn harm(running: &Arc<Running>, fault: Fault) -> Result<()> {
         Fault::SnapshotDeleted
         | Fault::SnapshotTruncated
         | Fault::SnapshotDamaged
-        | Fault::SnapshotReplaced => {
+        | Fault::SnapshotReplaced
+        | Fault::SnapshotOfOtherFold => {
             if let Some(kept) = &running.site.snapshots
                 && !kept.harm(world, fault)?
             {
@@ -187,6 +191,15 @@ async fn harm(running: &Arc<Running>, fault: Fault) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// A node is replaced by one of this version, killed as hard as any.
+async fn change_version(running: &Running, version: Version) -> Result<()> {
+    let world = running.world();
+    let index = world.pick(world.plan.nodes);
+    running.kill_node(index);
+    tokio::time::sleep(world.delay(0..=3_000)).await;
+    running.replace_node_by(index, version)
 }
 
 /// Does something to a master that runs.
@@ -324,8 +337,14 @@ pub async fn heal(running: &Arc<Running>) -> Result<()> {
     running.store.set_up(true);
     running.end_other_projectors();
     running.projectors(Life::Running);
+    // Once a newer program has claimed, an upgrade has to be finished.
+    let finish = versions::is_newer_claimed(running.broker());
     for (index, node) in running.nodes().iter().enumerate() {
         node.link.set(Life::Running);
+        if finish && node.link.version != Version::Next {
+            running.kill_node(index);
+            running.replace_node_by(index, Version::Next)?;
+        }
         running.replace_node(index)?;
     }
     Ok(())

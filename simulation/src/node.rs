@@ -23,6 +23,7 @@ use crate::link::Link;
 use crate::log;
 use crate::log::broker::Broker;
 use crate::snapshots::Snapshots;
+use crate::versions::Version;
 use crate::world::{NodeClock, World};
 
 /// What the nodes of a run share.
@@ -56,8 +57,8 @@ impl Site {
     ///
     /// # Errors
     /// When the shop's currency cannot be read.
-    pub fn start(&self, name: &str, server: usize) -> anyhow::Result<Arc<Node>> {
-        let link = Link::new(&self.world, name);
+    pub fn start(&self, name: &str, version: Version, server: usize) -> anyhow::Result<Arc<Node>> {
+        let link = Link::of(&self.world, name, version);
         link.turn_to(server);
         let gate: Arc<dyn Gate> = Arc::new(connection::Connection::new(&self.cluster, &link));
         let log: Arc<dyn EventLog> = log::connection::Connection::new(&self.broker, &link);
@@ -83,7 +84,8 @@ impl Site {
             secrets: Arc::clone(&self.secrets),
             passwords: Passwords::that_protect_nothing(),
         };
-        self.world.say(name, "starts");
+        self.world
+            .say(name, format!("starts, {version:?}'s program"));
         Ok(Arc::new(Node {
             link,
             commands: Commands::new(committer, personal),

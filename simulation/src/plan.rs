@@ -98,6 +98,12 @@ faults! {
     NodeKilled = "node: killed", "F1";
     /// A node stands still and goes on.
     NodePaused = "node: paused", "F2";
+    /// A node is replaced by one of a newer program.
+    NodeUpgraded = "node: replaced by a newer one", "F11";
+    /// A node is replaced by one of an older program.
+    NodeDowngraded = "node: replaced by an older one", "F11";
+    /// A snapshot is of another version of the fold.
+    SnapshotOfOtherFold = "snapshot: of another fold", "F11";
     /// A client hangs up.
     HungUp = "client: hangs up", "F3";
     /// A node's clock jumps.

@@ -13,6 +13,7 @@ use crate::node::{Node, Site};
 use crate::replays::{self, Replays};
 use crate::store::Store;
 use crate::team::Team;
+use crate::versions::Version;
 use crate::world::World;
 
 /// Everything that runs.
@@ -39,7 +40,7 @@ impl Running {
     pub fn start(site: Site, store: Arc<Store>) -> Result<Arc<Self>> {
         let mut nodes = Vec::new();
         for number in 0..site.world.plan.nodes {
-            nodes.push(site.start(&format!("node-{number}"), 0)?);
+            nodes.push(site.start(&format!("node-{number}"), Version::Today, 0)?);
         }
         let team = Team::start(&site.world, &site.broker, &store, "projector");
         Ok(Arc::new(Self {
@@ -95,18 +96,27 @@ impl Running {
         }
     }
 
-    /// Starts a node in the place of one that is gone.
+    /// Starts a node of the same version in the place of one that is gone.
     ///
     /// # Errors
     /// A mistake of the simulation.
     pub fn replace_node(&self, index: usize) -> Result<()> {
+        let version = self.nodes.lock()[index].link.version;
+        self.replace_node_by(index, version)
+    }
+
+    /// Starts a node in the place of one that is gone.
+    ///
+    /// # Errors
+    /// A mistake of the simulation.
+    pub fn replace_node_by(&self, index: usize, version: Version) -> Result<()> {
         let (life, server) = {
             let nodes = self.nodes.lock();
             (nodes[index].link.life(), nodes[index].link.server())
         };
         if life == Life::Gone {
             let name = format!("node-{index}.{}", self.next_life());
-            let node = self.site.start(&name, server)?;
+            let node = self.site.start(&name, version, server)?;
             self.nodes.lock()[index] = node;
         }
         Ok(())

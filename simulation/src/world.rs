@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::plan::{Fault, Plan};
 use crate::recovery::Recoveries;
+use crate::versions::Deciders;
 
 /// The clocks begin in 2026.
 const BEGIN_MICROSECONDS: i64 = 1_780_000_000_000_000;
@@ -30,6 +31,8 @@ pub struct World {
     pub plan: Plan,
     /// The recoveries that are under way.
     pub recoveries: Recoveries,
+    /// Who decides in which epoch.
+    pub deciders: Deciders,
     dice: Mutex<SmallRng>,
     began: Instant,
     calm: AtomicBool,
@@ -49,6 +52,7 @@ impl World {
         Arc::new(Self {
             plan,
             recoveries: Recoveries::default(),
+            deciders: Deciders::default(),
             dice: Mutex::new(SmallRng::seed_from_u64(seed ^ 0x9E37_79B9_7F4A_7C15)),
             began: Instant::now(),
             calm: AtomicBool::new(false),

@@ -49,6 +49,11 @@ impl Connection {
         self.cluster.call(&self.link, message).await
     }
 
+    fn decides(&self, current: &Current) {
+        let deciders = &self.cluster.world.deciders;
+        deciders.heard(current.epoch, self.link.version);
+    }
+
     /// A step of a rebuild, which nobody sends twice.
     async fn step<T: Send + 'static>(
         &self,
@@ -103,6 +108,7 @@ impl Gate for Connection {
         let names: Vec<_> = commands.iter().map(named).collect();
         let what = format!("decides {} in epoch {}", names.join(", "), current.epoch);
         let (current, commands) = (current.clone(), commands.to_vec());
+        self.decides(&current);
         self.call(what, true, told_verdicts, move |server| {
             server.script(&current, true, |data| data.decide(&commands))
         })
@@ -118,6 +124,7 @@ impl Gate for Connection {
         let names: Vec<_> = records.iter().map(|it| short(it.record.0)).collect();
         let what = format!("settles {} in epoch {}", names.join(", "), current.epoch);
         let (current, records, tails) = (current.clone(), records.to_vec(), tails.to_vec());
+        self.decides(&current);
         let tell = |reply: &Reply<Settled>| format!("{:?}", reply.answers);
         self.call(what, true, tell, move |server| {
             server.script(&current, false, |data| data.settle(&records, &tails))

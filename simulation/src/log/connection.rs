@@ -97,7 +97,8 @@ impl EventLog for Connection {
     }
 
     fn append(&self, entries: Vec<Entry>, deliveries: &Arc<dyn Deliveries>) {
-        for entry in entries {
+        for mut entry in entries {
+            entry.payload = self.link.version.written(entry.partition, entry.payload);
             if let Some(refusal) = self.refusal(&entry) {
                 deliveries.failed(entry.partition, entry.id, refusal);
                 continue;
@@ -153,7 +154,9 @@ impl EventLog for Connection {
             return Err(shortened(position, extent));
         }
         let no_leader = || LogError::Unavailable("the partition has no leader".to_owned());
-        found.into_iter().next().ok_or_else(no_leader)
+        let mut raw = found.into_iter().next().ok_or_else(no_leader)?;
+        raw.payload = self.link.version.read(partition, raw.payload);
+        Ok(raw)
     }
 
     async fn extent(&self, partition: Partition) -> Result<Extent, LogError> {
@@ -196,7 +199,12 @@ async fn show(
         let mut shown = false;
         for partition in order {
             let offset = next.get(&partition).copied().unwrap_or(0);
-            let records = broker.read(partition, offset, BATCH_RECORDS_MAX);
+            let mut records = broker.read(partition, offset, BATCH_RECORDS_MAX);
+            for raw in &mut records {
+                raw.payload = link
+                    .version
+                    .read(partition, std::mem::take(&mut raw.payload));
+            }
             let Some(last) = records.last() else { continue };
             shown = true;
             next.insert(partition, last.offset + 1);
