@@ -15,7 +15,7 @@ use crate::harness::eventually;
 use crate::harness::servers::java;
 use crate::scene::Scene;
 
-const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
 impl Scene<'_> {
     /// The shop's topic of this name.
