@@ -242,7 +242,6 @@ impl Committer {
                     ..
                 } => {
                     drop(turn.take());
-                    *may_have_run = false;
                     let (Some(append), Some(waiter)) = (append, waiter) else {
                         let why = "the gate accepted a refusal".to_owned();
                         return Err(CommitError::OutcomeUnknown(why));

@@ -3,14 +3,13 @@
 //! Its own node may be dead or only paused; nothing is released because of a time-out. The same
 //! way goes for a predecessor (step 3) and for a record that a retry's key leads to.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::pin::pin;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use event_log::Entry;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use record::{Partition, Position, Record, RecordId};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::commit::{CommitError, Committer, Settling};
 use crate::epoch::{EpochState, OpenEpoch};
@@ -19,22 +18,16 @@ use crate::planted::{self, Planted::ReleasedOnTimeOut};
 use crate::read_back::Sighting;
 
 /// Scans for as long as the committer lives. What it completes is under way beside the scans, each
-/// partition's in a row of its own: one that has no leader keeps none of the others waiting.
+/// partition's in a task of its own: one that has no leader keeps none of the others waiting.
 pub fn start(committer: &Arc<Committer>) {
     let interval = committer.settings.completion_interval;
     let committer = Arc::downgrade(committer);
     tokio::spawn(async move {
         let mut seen = HashSet::new();
         let mut epoch = None;
-        let (mut under_way, mut busy) = (FuturesUnordered::new(), BTreeSet::new());
+        let mut under_way: BTreeMap<Partition, JoinHandle<()>> = BTreeMap::new();
         loop {
-            let mut pause = pin!(tokio::time::sleep(interval));
-            loop {
-                tokio::select! {
-                    Some(partition) = under_way.next() => busy.remove(&partition),
-                    () = &mut pause => break,
-                };
-            }
+            tokio::time::sleep(interval).await;
             let Some(open) = open_epoch(&committer) else {
                 if committer.strong_count() == 0 {
                     return;
@@ -49,11 +42,12 @@ pub fn start(committer: &Arc<Committer>) {
             };
             let (stand, old) = scan(&committer, &open, &seen).await;
             seen = stand;
+            under_way.retain(|_, completing| !completing.is_finished());
             for (partition, records) in old {
-                if busy.insert(partition) {
+                under_way.entry(partition).or_insert_with(|| {
                     let (committer, open) = (Arc::clone(&committer), Arc::clone(&open));
-                    under_way.push(complete_all(committer, open, partition, records));
-                }
+                    tokio::spawn(complete_all(committer, open, records))
+                });
             }
         }
     });
@@ -87,12 +81,7 @@ async fn scan(
     (pending.iter().map(|it| it.record).collect(), old)
 }
 
-async fn complete_all(
-    committer: Arc<Committer>,
-    epoch: Arc<OpenEpoch>,
-    partition: Partition,
-    records: Vec<RecordId>,
-) -> Partition {
+async fn complete_all(committer: Arc<Committer>, epoch: Arc<OpenEpoch>, records: Vec<RecordId>) {
     for record in records {
         let completed = committer.complete(&epoch, record, Settling::Awaited).await;
         match completed {
@@ -102,7 +91,6 @@ async fn complete_all(
             }
         }
     }
-    partition
 }
 
 /// The planted bug of that name: what an order took is given back, and it is pending no more.
@@ -136,17 +124,25 @@ impl Committer {
         }
         let mut chain = Vec::new();
         let mut next = Some(record);
+        let mut position = None;
         while let Some(id) = next {
             let pending = self.gate.pending(epoch, Some(&[id])).await;
             let mut pending =
                 pending.map_err(|error| CommitError::OutcomeUnknown(error.to_string()))?;
             let Some(pending) = pending.pop() else { break };
-            // Who has it in hand here saw to its predecessors, or does.
-            let in_hand = self.read_back.is_in_flight(id, pending.partition);
-            next = pending.predecessor.filter(|_| !in_hand);
+            // Who has it in hand here sees to its predecessors.
+            let number = epoch.number();
+            if let Some(waiter) = self.read_back.join(id, pending.partition, number) {
+                let record = self.read(epoch, &pending)?;
+                position = Some(
+                    self.read_back_and_settled(epoch, &record, waiter, settling)
+                        .await?,
+                );
+                break;
+            }
+            next = pending.predecessor;
             chain.push(pending);
         }
-        let mut position = None;
         for pending in chain.into_iter().rev() {
             position = Some(self.complete_one(epoch, pending, settling).await?);
         }
@@ -159,11 +155,7 @@ impl Committer {
         pending: Pending,
         settling: Settling,
     ) -> Result<Position, CommitError> {
-        let record = Record::decode(&pending.payload).map_err(|error| {
-            let why = format!("a pending record cannot be read: {error}");
-            self.keeper.report_damaged(epoch.number(), &why);
-            CommitError::OutcomeUnknown(why)
-        })?;
+        let record = self.read(epoch, &pending)?;
         let entry = Entry {
             partition: pending.partition,
             key: record.envelope.aggregate_id.clone(),
@@ -172,12 +164,31 @@ impl Committer {
         };
         let waiter = self.read_back.complete(entry, epoch.number());
         let waiter = waiter.map_err(CommitError::OutcomeUnknown)?;
+        self.read_back_and_settled(epoch, &record, waiter, settling)
+            .await
+    }
+
+    fn read(&self, epoch: &Arc<OpenEpoch>, pending: &Pending) -> Result<Record, CommitError> {
+        Record::decode(&pending.payload).map_err(|error| {
+            let why = format!("a pending record cannot be read: {error}");
+            self.keeper.report_damaged(epoch.number(), &why);
+            CommitError::OutcomeUnknown(why)
+        })
+    }
+
+    async fn read_back_and_settled(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        record: &Record,
+        waiter: oneshot::Receiver<Sighting>,
+        settling: Settling,
+    ) -> Result<Position, CommitError> {
         let position = match waiter.await {
             Ok(Sighting::Valid(position)) => position,
             Ok(sighting) => return Err(self.not_seen(epoch, sighting)),
             Err(_) => return Err(CommitError::OutcomeUnknown("its task ended".to_owned())),
         };
-        self.settle(epoch, &record, position, settling).await;
+        self.settle(epoch, record, position, settling).await;
         Ok(position)
     }
 

@@ -211,6 +211,21 @@ impl ReadBack {
         Ok(receiver)
     }
 
+    /// Waits for a record that this node has in hand; `None`: it has not. One step, as
+    /// [`ReadBack::complete`]; who joins an attempt that gives it up waits for nothing.
+    pub(crate) fn join(
+        &self,
+        record: RecordId,
+        partition: Partition,
+        epoch: u64,
+    ) -> Option<oneshot::Receiver<Sighting>> {
+        let mut state = self.state.lock();
+        let awaited = state.awaited(partition, record);
+        awaited.filter(|awaited| awaited.is_in_flight())?;
+        let waiter = state.wait_for(record, partition, epoch, Waiting::Later);
+        waiter.ok()
+    }
+
     /// Gives up waiting for a record that was not decided.
     pub fn forget(&self, record: RecordId, partition: Partition) {
         let mut state = self.state.lock();
@@ -223,7 +238,7 @@ impl ReadBack {
     }
 
     /// Whether an attempt of this node decided the record and will append it, or has.
-    pub(crate) fn is_in_flight(&self, record: RecordId, partition: Partition) -> bool {
+    fn is_in_flight(&self, record: RecordId, partition: Partition) -> bool {
         let mut state = self.state.lock();
         let awaited = state.awaited(partition, record);
         awaited.is_some_and(|awaited| awaited.is_in_flight())
@@ -264,15 +279,6 @@ impl ReadBack {
             })
         };
         state.partitions.iter().filter_map(below).collect()
-    }
-
-    fn positions(&self) -> Vec<Position> {
-        let state = self.state.lock();
-        let position = |(partition, seen): (&Partition, &Seen)| Position {
-            partition: *partition,
-            offset: seen.next,
-        };
-        state.partitions.iter().map(position).collect()
     }
 
     /// Takes in what the tail shows.

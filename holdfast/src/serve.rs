@@ -170,9 +170,8 @@ impl Whole {
         let router = api::router(served, &args.http)?;
         let email = args.admin.admin_email.as_deref();
         let first = admin::first_admin(&*write_side.log, &write_side.commands, email);
-        let Some(credentials) = unless_stopped(&stopping, first).await? else {
-            return Ok(());
-        };
+        // Not to be broken off: nobody would ever hear its password.
+        let credentials = first.await?;
         let place = if directory.is_some() {
             format!("embedded, data in {}", args.data.data.display())
         } else {
@@ -217,9 +216,8 @@ pub(crate) async fn command_api(args: CommandApiArgs) -> Result<()> {
     let router = api::router(served, &args.http)?;
     let email = args.admin.admin_email.as_deref();
     let first = admin::first_admin(&*write_side.log, &write_side.commands, email);
-    let Some(credentials) = unless_stopped(&stopping, first).await? else {
-        return Ok(());
-    };
+    // Not to be broken off: nobody would ever hear its password.
+    let credentials = first.await?;
     announce(&listener, "command-api", credentials.as_ref())?;
     http::serve(listener, router, &args.http, stopping).await?;
     write_side.finish(FINISH_WITHIN).await;

@@ -41,11 +41,13 @@ pub enum Plant {
     SettledInAnotherEpoch,
     /// A command under way does not count as one.
     DrainMissesCommands,
+    /// Whether a record is in hand is asked first and relied on later.
+    InHandIsAskedBefore,
 }
 
 impl Plant {
     /// Every one.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::RegisteredAfterDecide,
         Self::SightWakesNobody,
         Self::AcknowledgementWakesNobody,
@@ -62,6 +64,7 @@ impl Plant {
         Self::ClosedIsNotLookedAt,
         Self::SettledInAnotherEpoch,
         Self::DrainMissesCommands,
+        Self::InHandIsAskedBefore,
     ];
 }
 
@@ -83,6 +86,7 @@ impl Plant {
             Self::QueueDroppedTooEarly => "turns",
             Self::RegisteredAfterDecide => "overtaken",
             Self::DrainMissesCommands => "hung_up",
+            Self::InHandIsAskedBefore => "chain",
             Self::ClosedIsNotLookedAt | Self::SettledInAnotherEpoch => "commit",
         }
     }
@@ -229,5 +233,21 @@ pub const EDITS: &[Edit] = &[
         from: "let result = this.run(request, &handler).await;",
         to: "let permit = if PLANTED { drop(permit); None } else { Some(permit) }; \
              let result = this.run(request, &handler).await;",
+    },
+    Edit {
+        plant: Plant::InHandIsAskedBefore,
+        file: "read_back.rs",
+        from: "    fn is_in_flight(&self, record: RecordId",
+        to: "    pub(crate) fn is_in_flight(&self, record: RecordId",
+    },
+    Edit {
+        plant: Plant::InHandIsAskedBefore,
+        file: "completion.rs",
+        from: "if let Some(waiter) = self.read_back.join(id, pending.partition, number) {",
+        to: "if PLANTED && self.read_back.is_in_flight(id, pending.partition) { \
+                 chain.push(pending); \
+                 break; \
+             } \
+             if let Some(waiter) = self.read_back.join(id, pending.partition, number) {",
     },
 ];

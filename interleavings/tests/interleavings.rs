@@ -10,8 +10,9 @@ use interleavings::schedules::{Run, check, finds};
 /// The seconds that each scenario is run for, set by `cargo xtask interleavings`.
 const SECONDS: &str = "HOLDFAST_INTERLEAVINGS_SECONDS";
 
-const SCENARIOS: [(&str, fn()); 6] = [
+const SCENARIOS: [(&str, fn()); 7] = [
     ("batch", scenarios::batch::run),
+    ("chain", scenarios::commit::run_chain),
     ("commit", scenarios::commit::run),
     ("hung_up", scenarios::commit::run_hung_up),
     ("overtaken", scenarios::commit::run_overtaken),
@@ -64,6 +65,11 @@ fn holds(name: &str, schedules: usize) {
 #[test]
 fn batch_holds() {
     holds("batch", 300);
+}
+
+#[test]
+fn chain_holds() {
+    holds("chain", 100);
 }
 
 #[test]

@@ -14,12 +14,14 @@
 //! On MySQL the freeze ends just before the swap, because a statement that renames tables ends the
 //! transaction that holds the checkpoints. What a projector of another process writes in between is
 //! in the log, and is written again to the new tables; a reader may see it a moment later again.
+//! Whoever reads a table for long, an audit say, is waited for, and the rebuilt ones are kept up.
 //! A SQLite file is frozen in the process that writes it, so it is that process which has to
 //! replay.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use event_log::{EventLog, Extent, LogError};
 use migrations::DatabaseError;
@@ -39,6 +41,9 @@ use lock::Lock;
 
 /// How many partitions are rebuilt at a time: over two connections rows are written fastest.
 const TASKS: usize = 2;
+
+/// How long whoever reads the tables may read on before the swap is tried again.
+const READ_ON: Duration = Duration::from_secs(5);
 
 /// How far a replay is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +163,12 @@ impl<P: Fn(ReplayProgress) + Sync> Replay<'_, P> {
         }
         // 4. They change places.
         self.lock.thaw_elsewhere().await?;
-        tables::swap(self.live, &mut self.lock).await?;
+        while !tables::swap(self.live, &mut self.lock).await? {
+            tracing::info!("somebody reads the tables; they change places when that ends");
+            tokio::time::sleep(READ_ON).await;
+            // They must not stand where the live ones stood long ago.
+            self.rebuild_until(self.live_ends().await?).await?;
+        }
         Ok(Replayed {
             records,
             digest,

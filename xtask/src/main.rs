@@ -65,8 +65,8 @@ enum Task {
     /// The test of the same name does so briefly, with a fixed seed. Without a scenario, this looks
     /// for the planted faults too.
     Interleavings {
-        /// Only scenarios whose name begins like this: batch, commit, hung_up, overtaken,
-        /// read_back, turns
+        /// Only scenarios whose name begins like this: batch, chain, commit, hung_up,
+        /// overtaken, read_back, turns
         #[arg(default_value = "")]
         scenario: String,
         /// How long each is run

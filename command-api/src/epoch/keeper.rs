@@ -196,7 +196,7 @@ impl Keeper {
         if let Some(planned) = planned {
             return self.carry_out(planned).await;
         }
-        let mut backed_off = false;
+        let mut left = None;
         loop {
             self.catch_up_with_claims().await?;
             let reason = match self.usable_pointer().await? {
@@ -213,12 +213,14 @@ impl Keeper {
                     Ok(current) => return Ok(current),
                     Err(_) => *self.silent.lock() = Some(claimed),
                 }
-            } else if backed_off {
+            } else if left == Some(Duration::ZERO) {
                 return self.recover(reason, None).await;
             } else {
-                let backoff = rand::random_range(Duration::ZERO..=self.settings.claim_backoff);
-                tokio::time::sleep(self.pause_after_own_claims() + backoff).await;
-                backed_off = true;
+                // Another node's epoch is seen meanwhile, and that there is one again.
+                let pause = left.unwrap_or_else(|| self.pause_before_claim());
+                let step = pause.min(LOOK_AGAIN);
+                tokio::time::sleep(step).await;
+                left = Some(pause - step);
             }
         }
     }
@@ -229,16 +231,17 @@ impl Keeper {
         self.history.borrow().rival(self.node, u64::MAX, silent)
     }
 
-    /// What keeps a recovery from its end may last, and every claim and its fences stay in the log
-    /// for ever: where the newest claim is this node's own and led to nothing, it pauses for longer
-    /// with each.
-    fn pause_after_own_claims(&self) -> Duration {
+    /// By chance, so that claims do not duel. What keeps a recovery from its end may last, and every
+    /// claim and its fences stay in the log for ever: where the newest claim is this node's own and
+    /// led to nothing, it pauses for longer with each.
+    fn pause_before_claim(&self) -> Duration {
+        let by_chance = rand::random_range(Duration::ZERO..=self.settings.claim_backoff);
         let history = self.history.borrow();
         match history.claims.last() {
             Some(newest) if newest.node == self.node && history.fruitless > 0 => {
-                LOOK_AGAIN * 2u32.pow(history.fruitless.min(DOUBLINGS_MAX))
+                by_chance + LOOK_AGAIN * 2u32.pow(history.fruitless.min(DOUBLINGS_MAX))
             }
-            _ => Duration::ZERO,
+            _ => by_chance,
         }
     }
 

@@ -361,7 +361,8 @@ pub(crate) async fn newest(
             }
             Err(why) => {
                 // It would be taken for the newest, and every recovery would read it in vain.
-                if matches!(why, SnapshotError::Restored(_)) {
+                let is_over = matches!(why, SnapshotError::Restored(_));
+                if is_over && kept.making.is_some() {
                     let _ = std::fs::remove_file(&path);
                 }
                 let path = path.display();
@@ -378,8 +379,8 @@ pub(crate) async fn newest(
 /// for.
 ///
 /// # Errors
-/// [`SnapshotError::Unfit`] or [`SnapshotError::Restored`] inside where it is not of this log; outside, that the log does not
-/// answer.
+/// [`SnapshotError::Unfit`] or [`SnapshotError::Restored`] inside where it is not of this log;
+/// outside, that the log does not answer.
 pub(crate) async fn stands(
     log: &dyn EventLog,
     fold: &Fold,

@@ -4,9 +4,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use event_log::{Entry, EventLog, LogError};
+use record::{Partition, Position};
 use tokio::sync::mpsc;
 
-use super::{ReadBack, TailHealth};
+use super::{ReadBack, Seen, TailHealth};
 
 /// Appends again what failed, after a pause, as long as somebody waits for it.
 pub(super) async fn append_failed_again(
@@ -75,5 +76,17 @@ pub(super) async fn read(read_back: Weak<ReadBack>, log: Arc<dyn EventLog>) {
         }
         drop(read_back);
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+impl ReadBack {
+    /// Where the tail goes on.
+    fn positions(&self) -> Vec<Position> {
+        let state = self.state.lock();
+        let position = |(partition, seen): (&Partition, &Seen)| Position {
+            partition: *partition,
+            offset: seen.next,
+        };
+        state.partitions.iter().map(position).collect()
     }
 }

@@ -6,7 +6,7 @@
 //! - a command uses one epoch for all of its steps (see [`crate::gated`]);
 //! - what was answered with a success stands in the log, valid; what was *unavailable* or refused
 //!   does not;
-//! - nothing is oversold;
+//! - nothing is oversold, and no record stands in the log before its predecessor;
 //! - once the node is drained, no command of it is decided, also of clients that hung up.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use domain::ids::UserId;
 use domain::inventory::{InventoryEvent, MovementReason};
 use domain::money::{Currency, Money};
 use domain::order::RequestedLine;
-use domain::quantity::Quantity;
+use domain::quantity::{Quantity, SignedQuantity};
 use domain::sku::Sku;
 use domain::text::Name;
 use domain::time::Time;
@@ -106,6 +106,17 @@ pub fn run_overtaken() {
     });
 }
 
+/// Units are received twice, so that one record follows the other, and completion is at work.
+pub fn run_chain() {
+    shuttle::future::block_on(async {
+        let world = World::open(thread_rng().gen_range(0..4));
+        crate::completion::start(world.commands.committer());
+        let receives = |number| tokio::spawn(receive(Arc::clone(&world), Uuid::from_u128(number)));
+        let tasks = (1..=3).map(receives).collect();
+        world.finish(tasks).await;
+    });
+}
+
 /// A client that hangs up, on a node that is drained at once.
 pub fn run_hung_up() {
     shuttle::future::block_on(async {
@@ -190,6 +201,7 @@ impl World {
     }
 
     fn check(&self) {
+        self.check_versions();
         let mut fence = HighestFence(0);
         let mut valid = BTreeMap::new();
         let mut left = UNITS;
@@ -224,6 +236,40 @@ impl World {
             }
         }
     }
+}
+
+impl World {
+    /// No record stands in the log before its predecessor.
+    fn check_versions(&self) {
+        let (mut fence, mut version) = (HighestFence(0), 0);
+        for raw in self.log.records(INVENTORY) {
+            let (envelope, _) = Envelope::decode(&raw.payload).expect("it is a record");
+            if fence.judge(&envelope) == Standing::Valid {
+                let gap = format!("version {} after {version}", envelope.version);
+                assert!(envelope.version <= version + 1, "{gap}");
+                version = version.max(envelope.version);
+            }
+        }
+    }
+}
+
+/// Receives a unit.
+async fn receive(world: Arc<World>, id: Uuid) {
+    let request = Request {
+        actor: Actor::Operator,
+        key: None,
+        correlation_id: id,
+        traceparent: None,
+    };
+    let (unit, reason) = (
+        SignedQuantity::new(1).expect("a unit"),
+        MovementReason::Received,
+    );
+    let received = world
+        .commands
+        .move_stock(request, lamp(), unit, reason, None);
+    let ended = received.await.map(|received| received.position);
+    note(format!("{id} hears {ended:?}"));
 }
 
 /// Orders a unit; some hang up before they are answered.

@@ -1,22 +1,15 @@
 //! What a replay holds: the right to be the only one, and for a moment the checkpoints.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use migrations::{Database, DatabaseError};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 use tokio::sync::OwnedMutexGuard;
-use tokio::time::Instant;
 
 use crate::store::{ReadModels, Tries};
 
 /// The lock's name on MySQL, whose locks are the whole server's.
 const NAME: &str = "CONCAT('holdfast.replay.', LEFT(SHA2(DATABASE(), 256), 40))";
-
-/// How long the readers of a table are waited for; an audit of a large shop reads for minutes.
-const READERS_MAX: Duration = Duration::from_secs(3_600);
-/// How long they may read on before they are waited for again.
-const READ_ON: Duration = Duration::from_secs(1);
 
 /// A replay's right to be the only one.
 pub(super) enum Lock {
@@ -80,27 +73,24 @@ impl Lock {
         Ok(())
     }
 
-    /// Runs a statement that has to be alone with its tables, on MySQL. Whoever reads one of them
-    /// for long is waited for, but only for moments at a time: all who come behind a statement that
-    /// waits for a table wait for it, too.
-    pub(super) async fn execute_alone(&mut self, sql: &str) -> Result<(), DatabaseError> {
+    /// Runs a statement that has to be alone with its tables, on MySQL; `false`: somebody reads one
+    /// of them for long. It waits for them for a moment only, for all who come behind it wait, too.
+    pub(super) async fn execute_alone(&mut self, sql: &str) -> Result<bool, DatabaseError> {
         let Self::MySql(connection) = self else {
             return Err(DatabaseError::not_on_foreign());
         };
         connection
             .execute("SET SESSION lock_wait_timeout = 1")
             .await?;
-        let deadline = Instant::now() + READERS_MAX;
-        loop {
-            let error = match connection.execute(AssertSqlSafe(sql)).await {
-                Ok(_) => return Ok(()),
-                Err(error) => DatabaseError::from(error),
-            };
-            if !error.is_conflict() || Instant::now() >= deadline {
-                return Err(error);
+        match connection.execute(AssertSqlSafe(sql)).await {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                let error = DatabaseError::from(error);
+                if error.is_conflict() {
+                    return Ok(false);
+                }
+                Err(error)
             }
-            tracing::info!(%error, "somebody reads the tables; they change places when that ends");
-            tokio::time::sleep(READ_ON).await;
         }
     }
 

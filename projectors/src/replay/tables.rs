@@ -63,8 +63,8 @@ pub(super) async fn make_indexes(live: &ReadModels) -> Result<(), DatabaseError>
 }
 
 /// Puts the rebuilt tables in the place of the live ones, all at once. The replaced ones may be
-/// left behind ([`discard`]).
-pub(super) async fn swap(live: &ReadModels, lock: &mut Lock) -> Result<(), DatabaseError> {
+/// left behind ([`discard`]). `false`: somebody reads the live ones for long, and nothing was done.
+pub(super) async fn swap(live: &ReadModels, lock: &mut Lock) -> Result<bool, DatabaseError> {
     match live.database() {
         Database::MySql(_) => {
             let renames: Vec<String> = TABLES
@@ -76,8 +76,8 @@ pub(super) async fn swap(live: &ReadModels, lock: &mut Lock) -> Result<(), Datab
                     ]
                 })
                 .collect();
-            lock.execute_alone(&format!("RENAME TABLE {}", renames.join(", ")))
-                .await?;
+            let sql = format!("RENAME TABLE {}", renames.join(", "));
+            return lock.execute_alone(&sql).await;
         }
         Database::Sqlite(pool) => {
             let indexes = sqlite_definitions(live, "index").await?;
@@ -98,7 +98,7 @@ pub(super) async fn swap(live: &ReadModels, lock: &mut Lock) -> Result<(), Datab
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Drops what is neither live nor wanted.

@@ -19,7 +19,7 @@ impl Keeper {
     ///
     /// Refusals end with their epoch, so a retry of what waits may be refused elsewhere in an epoch
     /// that what waits outlives, and that "no" would be a lie (S5): what waits is for no epoch
-    /// after the next, and only for that if it came when the gate had not closed the one before.
+    /// after the next, and for that only if the gate had closed the one before when it came.
     /// They end two generations later, too, and since it came any number of them may have begun:
     /// it belongs to the first.
     pub(crate) async fn enter(&self) -> Result<(Arc<OpenEpoch>, u64), String> {
