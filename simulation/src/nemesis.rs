@@ -148,6 +148,11 @@ async fn harm(running: &Arc<Running>, fault: Fault) -> Result<()> {
             tokio::time::sleep(world.delay(500..=30_000)).await;
             running.projectors(Life::Running);
         }
+        Fault::RowsOfOtherFold => {
+            running.store.outdate()?;
+            running.projectors(Life::Gone);
+            replays::until_of_this_fold(running).await?;
+        }
         Fault::Replay => replays::replay(running).await?,
         Fault::ProjectorTwice => {
             running.add_projectors();

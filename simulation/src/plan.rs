@@ -104,6 +104,8 @@ faults! {
     NodeDowngraded = "node: replaced by an older one", "F11";
     /// A snapshot is of another version of the fold.
     SnapshotOfOtherFold = "snapshot: of another fold", "F11";
+    /// Projectors begin with rows of an older program, which have to be replayed.
+    RowsOfOtherFold = "projector: rows of another fold", "F11";
     /// A client hangs up.
     HungUp = "client: hangs up", "F3";
     /// A node's clock jumps.

@@ -115,6 +115,20 @@ pub async fn replay(running: &Running) -> Result<()> {
     Ok(())
 }
 
+/// Replays until the rows are those of this program, as an operator does who reads what the
+/// projectors say.
+///
+/// # Errors
+/// A mistake of the simulation.
+pub async fn until_of_this_fold(running: &Running) -> Result<()> {
+    let world = running.world();
+    while !running.store.is_of_this_fold()? {
+        tokio::time::sleep(world.delay(500..=10_000)).await;
+        replay(running).await?;
+    }
+    Ok(())
+}
+
 /// A replay when nothing goes wrong any more: it comes to its end and finds nothing to mend.
 pub async fn last(running: &Arc<Running>) -> Option<Violation> {
     let (link, replayed) = running.replay();

@@ -272,6 +272,15 @@ async fn recovered(running: &Arc<Running>, clients: &Arc<Clients>) -> Result<Vec
     while is_pending() && world.elapsed() < deadline {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    // The last copy may be of rows that have been replayed since.
+    let replayed = replays::until_of_this_fold(running);
+    match tokio::time::timeout(RECOVERED_WITHIN, replayed).await {
+        Ok(replayed) => replayed?,
+        Err(_) => {
+            let what = "the rows of another fold are never replayed";
+            broken.push(Violation::new("I5", what));
+        }
+    }
     if let Err(why) = running.projectors_caught_up(Duration::from_secs(120)).await {
         broken.push(Violation::new("I5", why));
     } else if world.plan.replayed_at_end {

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use migrations::foreign::{Cell, ForeignDatabase};
 use migrations::{DatabaseError, Value};
 use parking_lot::Mutex;
+use projectors::FOLD_VERSION;
 use rusqlite::types::{Value as Stored, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
@@ -112,6 +113,25 @@ impl Store {
         }
         transaction.commit()?;
         Ok(true)
+    }
+
+    /// Lets the rows be those of a program that understood the log differently.
+    ///
+    /// # Errors
+    /// When SQLite refuses, as before the first start.
+    pub fn outdate(&self) -> Result<()> {
+        let sql = format!("UPDATE log_source SET fold_version = {}", FOLD_VERSION + 1);
+        self.state.lock().connection.execute_batch(&sql)?;
+        Ok(())
+    }
+
+    /// Whether the rows, if there are any, are this program's.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn is_of_this_fold(&self) -> Result<bool> {
+        let sql = format!("SELECT 1 FROM log_source WHERE fold_version <> {FOLD_VERSION}");
+        Ok(self.read(&sql)?.is_empty())
     }
 
     /// Asks without a network, for the checks at the end.
