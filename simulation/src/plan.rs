@@ -10,6 +10,9 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
+/// The most kinds of faults in one world.
+const KINDS_MAX: usize = 28;
+
 /// Everything that can go wrong. The word says it in reports.
 macro_rules! faults {
     ($($(#[doc = $doc:literal])* $name:ident = $word:literal, $scenario:literal;)*) => {
@@ -225,7 +228,7 @@ impl Plan {
         plan.fault_pause = *[(200, 1_500), (500, 6_000), (3_000, 15_000)].choose_one(&mut dice);
         let mut faults = Fault::ALL.to_vec();
         faults.shuffle(&mut dice);
-        let kinds = dice.random_range(2..=faults.len());
+        let kinds = dice.random_range(2..=KINDS_MAX);
         for fault in faults.into_iter().take(kinds) {
             if fault.is_of_messages() {
                 let highest = match fault {
