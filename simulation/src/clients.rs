@@ -251,15 +251,14 @@ impl Clients {
         let at = &node.link.name;
         let told = key.unwrap_or("no key");
         world.say(name, format!("#{number} asks {at} to {wish} ({told})"));
-        let before = node.epoch();
+        let adopted = node.commands.committer().keeper().adopted();
         let answer = self.asked(&node, command).await?;
-        let after = node.epoch();
         split |= self.running.was_split_since(sent);
         world.say(name, format!("#{number} hears from {at}: {answer}"));
         Ok(Attempt {
             sent,
             answered: world.elapsed(),
-            epoch: before.zip(after).map(|(before, after)| before.min(after)),
+            epoch: adopted,
             split,
             answer,
         })

@@ -9,7 +9,6 @@ use command_api::commands::passwords::Passwords;
 use command_api::commands::users::Personal;
 use command_api::commit::Committer;
 use command_api::completion;
-use command_api::epoch::EpochState;
 use command_api::gate::Gate;
 use command_api::settings::Settings;
 use command_api::work::Work;
@@ -91,16 +90,5 @@ impl Site {
             commands: Commands::new(committer, personal),
             clock,
         }))
-    }
-}
-
-impl Node {
-    /// The epoch that is open here now.
-    pub fn epoch(&self) -> Option<u64> {
-        let state = self.commands.committer().keeper().state();
-        match &*state.borrow() {
-            EpochState::Open(epoch) => Some(epoch.number()),
-            _ => None,
-        }
     }
 }

@@ -126,6 +126,12 @@ impl Keeper {
         self.state.subscribe()
     }
 
+    /// The epoch that was open here last. It only grows: whatever comes now is decided in this one
+    /// or a later one.
+    pub fn adopted(&self) -> Option<u64> {
+        *self.adopted.lock()
+    }
+
     /// The topic of claims, as followed so far.
     pub fn history(&self) -> watch::Receiver<History> {
         self.history.clone()

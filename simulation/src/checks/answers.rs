@@ -141,9 +141,15 @@ fn refused(
     }
     *looked.entry("S5".to_owned()).or_default() += 1;
     let about = format!("{} ({:?})", command.wish, command.key);
+    // A "no" ends with its epoch; but nobody asked again after the last one, and what came before
+    // it must not outlive it.
+    let is_last = command
+        .attempts
+        .last()
+        .is_some_and(|last| last.sent == attempt.sent);
     for valid in of_key {
         let epoch = valid.record.envelope.epoch;
-        if attempt.epoch.is_some_and(|of_refusal| epoch <= of_refusal) {
+        if is_last || attempt.epoch.is_some_and(|of_refusal| epoch <= of_refusal) {
             let position = valid.position;
             let what = format!("{about} was refused ({refusal:?}), but it stands at {position}");
             broken.push(Violation::new("S5", what));
