@@ -2,6 +2,7 @@
 
 mod comparisons;
 mod effects;
+mod gate;
 mod ledger;
 mod log;
 mod shop;
