@@ -117,8 +117,9 @@ impl Committer {
         settling: Settling,
     ) -> Result<Option<Position>, CommitError> {
         if let Some(position) = self.read_back.recent(record) {
-            if settling == Settling::Awaited {
-                self.settle_again(epoch, position).await?;
+            match settling {
+                Settling::Awaited => self.settle_again(epoch, position).await?,
+                _ => self.settle_if_pending(epoch, record, position).await?,
             }
             return Ok(Some(position));
         }
@@ -190,6 +191,25 @@ impl Committer {
         };
         self.settle(epoch, record, position, settling).await;
         Ok(position)
+    }
+
+    /// Queues the settle of a record that this node read back lately, where that may not have been
+    /// queued yet: whoever read it back does so a moment later, and what comes behind it here must
+    /// not be settled first.
+    async fn settle_if_pending(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        record: RecordId,
+        position: Position,
+    ) -> Result<(), CommitError> {
+        let pending = self.gate.pending(epoch, Some(&[record])).await;
+        let pending = pending.map_err(|error| CommitError::OutcomeUnknown(error.to_string()))?;
+        if let [pending] = &pending[..] {
+            let record = self.read(epoch, pending)?;
+            self.settle(epoch, &record, position, Settling::Queued)
+                .await;
+        }
+        Ok(())
     }
 
     /// Settles a record that this node read back lately.
