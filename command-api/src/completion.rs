@@ -108,21 +108,15 @@ fn release(committer: &Committer, epoch: &Arc<OpenEpoch>, pending: &Pending) {
 
 impl Committer {
     /// Takes a pending record, and before it its pending predecessors, through steps 3–6: each is
-    /// awaited where it is in flight here, and appended again otherwise. `None` where it was
-    /// settled meanwhile: then it stands in the log.
+    /// awaited where this node has it in hand, and appended again otherwise. Whatever follows here
+    /// is settled behind it. `None` where it was settled meanwhile, and not read back here lately:
+    /// then it stands in the log.
     pub(crate) async fn complete(
         &self,
         epoch: &Arc<OpenEpoch>,
         record: RecordId,
         settling: Settling,
     ) -> Result<Option<Position>, CommitError> {
-        if let Some(position) = self.read_back.recent(record) {
-            match settling {
-                Settling::Awaited => self.settle_again(epoch, position).await?,
-                _ => self.settle_if_pending(epoch, record, position).await?,
-            }
-            return Ok(Some(position));
-        }
         let mut chain = Vec::new();
         let mut next = Some(record);
         let mut position = None;
@@ -131,7 +125,7 @@ impl Committer {
             let mut pending =
                 pending.map_err(|error| CommitError::OutcomeUnknown(error.to_string()))?;
             let Some(pending) = pending.pop() else { break };
-            // Who has it in hand here sees to its predecessors.
+            // Who has it in hand here sees to its predecessors, or has.
             let number = epoch.number();
             if let Some(waiter) = self.read_back.join(id, pending.partition, number) {
                 let record = self.read(epoch, &pending)?;
@@ -147,7 +141,7 @@ impl Committer {
         for pending in chain.into_iter().rev() {
             position = Some(self.complete_one(epoch, pending, settling).await?);
         }
-        Ok(position)
+        Ok(position.or_else(|| self.read_back.recent(record)))
     }
 
     async fn complete_one(
@@ -191,42 +185,5 @@ impl Committer {
         };
         self.settle(epoch, record, position, settling).await;
         Ok(position)
-    }
-
-    /// Queues the settle of a record that this node read back lately, where that may not have been
-    /// queued yet: whoever read it back does so a moment later, and what comes behind it here must
-    /// not be settled first.
-    async fn settle_if_pending(
-        &self,
-        epoch: &Arc<OpenEpoch>,
-        record: RecordId,
-        position: Position,
-    ) -> Result<(), CommitError> {
-        let pending = self.gate.pending(epoch, Some(&[record])).await;
-        let pending = pending.map_err(|error| CommitError::OutcomeUnknown(error.to_string()))?;
-        if let [pending] = &pending[..] {
-            let record = self.read(epoch, pending)?;
-            self.settle(epoch, &record, position, Settling::Queued)
-                .await;
-        }
-        Ok(())
-    }
-
-    /// Settles a record that this node read back lately.
-    async fn settle_again(
-        &self,
-        epoch: &Arc<OpenEpoch>,
-        position: Position,
-    ) -> Result<(), CommitError> {
-        let unknown = |why: String| CommitError::OutcomeUnknown(why);
-        let raw = self
-            .log
-            .read_at(position)
-            .await
-            .map_err(|error| unknown(error.to_string()))?;
-        let record = Record::decode(&raw.payload).map_err(|error| unknown(error.to_string()))?;
-        self.settle(epoch, &record, position, Settling::Awaited)
-            .await;
-        Ok(())
     }
 }

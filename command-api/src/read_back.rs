@@ -211,8 +211,8 @@ impl ReadBack {
         Ok(receiver)
     }
 
-    /// Waits for a record that this node has in hand; `None`: it has not. One step, as
-    /// [`ReadBack::complete`]; who joins an attempt that gives it up waits for nothing.
+    /// Waits for a record that this node has in hand or read back lately; `None`: it has not. One
+    /// step, as [`ReadBack::complete`]; who joins an attempt that gives up waits for nothing.
     pub(crate) fn join(
         &self,
         record: RecordId,
@@ -221,9 +221,10 @@ impl ReadBack {
     ) -> Option<oneshot::Receiver<Sighting>> {
         let mut state = self.state.lock();
         let awaited = state.awaited(partition, record);
-        awaited.filter(|awaited| awaited.is_in_flight())?;
-        let waiter = state.wait_for(record, partition, epoch, Waiting::Later);
-        waiter.ok()
+        let in_hand = awaited.is_some_and(|awaited| awaited.is_in_flight());
+        let wait = in_hand || state.recent.contains(&record);
+        wait.then(|| state.wait_for(record, partition, epoch, Waiting::Later))?
+            .ok()
     }
 
     /// Gives up waiting for a record that was not decided.
@@ -235,13 +236,6 @@ impl ReadBack {
                 seen.take(record);
             }
         }
-    }
-
-    /// Whether an attempt of this node decided the record and will append it, or has.
-    fn is_in_flight(&self, record: RecordId, partition: Partition) -> bool {
-        let mut state = self.state.lock();
-        let awaited = state.awaited(partition, record);
-        awaited.is_some_and(|awaited| awaited.is_in_flight())
     }
 
     /// Where a record stands that this node read back lately.

@@ -236,7 +236,7 @@ pub const EDITS: &[Edit] = &[
     },
     Edit {
         plant: Plant::InHandIsAskedBefore,
-        file: "read_back.rs",
+        file: "read_back/tail.rs",
         from: "    fn is_in_flight(&self, record: RecordId",
         to: "    pub(crate) fn is_in_flight(&self, record: RecordId",
     },

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use event_log::{Entry, EventLog, LogError};
-use record::{Partition, Position};
+use record::{Partition, Position, RecordId};
 use tokio::sync::mpsc;
 
 use super::{ReadBack, Seen, TailHealth};
@@ -80,6 +80,13 @@ pub(super) async fn read(read_back: Weak<ReadBack>, log: Arc<dyn EventLog>) {
 }
 
 impl ReadBack {
+    /// Whether an attempt of this node decided the record and will append it, or has.
+    fn is_in_flight(&self, record: RecordId, partition: Partition) -> bool {
+        let mut state = self.state.lock();
+        let awaited = state.awaited(partition, record);
+        awaited.is_some_and(|it| it.is_in_flight())
+    }
+
     /// Where the tail goes on.
     fn positions(&self) -> Vec<Position> {
         let state = self.state.lock();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use migrations::Database;
 use projectors::{Projector, ReadModels, replay};
-use sqlx::Executor;
+use sqlx::{Executor, MySql, Transaction};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -52,6 +52,23 @@ const MANY_USERS: &str = "INSERT INTO users WITH RECURSIVE n AS \
      (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
      SELECT UNHEX(LEFT(SHA2(i, 256), 32)), REPEAT('0', 64), UNHEX(LEFT(SHA2(i, 256), 32)), '', '', '', 0, 1 FROM n";
 
+/// Somebody else's transaction.
+async fn begin(place: &Place) -> Transaction<'static, MySql> {
+    match place.database() {
+        Database::MySql(pool) => pool.begin().await.unwrap(),
+        other => panic!("this is not MySQL: {other:?}"),
+    }
+}
+
+/// Waits for whoever has one of the checkpoints, and lets go of everything.
+async fn want_all_checkpoints(mut other: Transaction<'static, MySql>) {
+    other
+        .execute("UPDATE checkpoints SET highest_fence = highest_fence")
+        .await
+        .unwrap();
+    other.rollback().await.unwrap();
+}
+
 /// A deadlock whose victim is the projector (the other transaction has changed more rows).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadlock_is_undone_as_a_whole_and_tried_again() {
@@ -62,10 +79,7 @@ async fn a_deadlock_is_undone_as_a_whole_and_tried_again() {
     drain(&log, &place).await;
     shop.order(1, &[("A", 3)]).await;
 
-    let Database::MySql(pool) = place.database() else {
-        panic!("this is MySQL")
-    };
-    let mut other = pool.begin().await.unwrap();
+    let mut other = begin(&place).await;
     other.execute(MANY_USERS).await.unwrap();
     other
         .execute("SELECT * FROM inventory WHERE sku = 'A' FOR UPDATE")
@@ -75,11 +89,7 @@ async fn a_deadlock_is_undone_as_a_whole_and_tried_again() {
     let projecting = tokio::spawn(async move { victim.run_until_caught_up().await.map(|_| ()) });
     until_somebody_waits(&place).await;
     // Both now wait for the other. The projector, as the victim, begins anew and waits again.
-    other
-        .execute("UPDATE checkpoints SET highest_fence = highest_fence")
-        .await
-        .unwrap();
-    other.rollback().await.unwrap();
+    want_all_checkpoints(other).await;
     projecting.await.unwrap().unwrap();
     let item = place.queries().item(&sku("A")).await.unwrap().unwrap();
     assert_eq!(item.held, 3);
@@ -95,10 +105,7 @@ async fn a_replay_goes_on_when_its_freeze_was_a_deadlocks_victim() {
     shop.put("A", "Lamp", None).await;
     drain(&log, &place).await;
 
-    let Database::MySql(pool) = place.database() else {
-        panic!("this is MySQL")
-    };
-    let mut other = pool.begin().await.unwrap();
+    let mut other = begin(&place).await;
     other.execute(MANY_USERS).await.unwrap();
     other
         .execute("SELECT * FROM checkpoints WHERE topic = 'users' FOR UPDATE")
@@ -108,11 +115,7 @@ async fn a_replay_goes_on_when_its_freeze_was_a_deadlocks_victim() {
     let replaying = tokio::spawn(async move { replay(log, &read_models, |_| {}).await });
     until_somebody_waits(&place).await;
     // The freeze has the checkpoints of all other topics.
-    other
-        .execute("UPDATE checkpoints SET highest_fence = highest_fence")
-        .await
-        .unwrap();
-    other.rollback().await.unwrap();
+    want_all_checkpoints(other).await;
     let replayed = replaying.await.unwrap().unwrap();
     assert!(replayed.differences.is_empty(), "{replayed:?}");
     place.drop_database().await;
@@ -126,10 +129,7 @@ async fn a_replay_waits_for_a_long_reader_and_keeps_nobody_else_waiting() {
     let mut shop = Shop::open(log.clone()).await;
     shop.put("A", "Lamp", None).await;
     drain(&log, &place).await;
-    let Database::MySql(pool) = place.database() else {
-        unreachable!("the place is on MySQL");
-    };
-    let mut audit = pool.begin().await.unwrap();
+    let mut audit = begin(&place).await;
     audit.execute("SELECT sku FROM inventory").await.unwrap();
     let read_models = place.read_models();
     let mut replaying = tokio::spawn(async move { replay(log, &read_models, |_| {}).await });

@@ -26,7 +26,7 @@ impl Keeper {
         if let EpochState::Open(epoch) = &*self.state.borrow() {
             return Ok((Arc::clone(epoch), epoch.generation()));
         }
-        let came_in = *self.adopted.lock();
+        let came_in = self.adopted();
         let may_refuse = came_in.filter(|came_in| *self.closed_at_gate.lock() < Some(*came_in));
         let mut state = self.state.subscribe();
         let open = state.wait_for(|state| matches!(state, EpochState::Open(_)));
