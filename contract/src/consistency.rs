@@ -27,15 +27,6 @@ const TAG_LENGTH: usize = 16;
 /// Topic, partition and offset.
 const POSITION_LENGTH: usize = 1 + 2 + 8;
 
-/// What a read must have seen, and how long it may wait for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Freshness {
-    /// The highest position of each partition; empty: what is known now will do.
-    pub positions: Vec<Position>,
-    /// How long to wait.
-    pub wait: Duration,
-}
-
 /// Makes and reads the tokens of one log.
 #[derive(Debug, Clone)]
 pub struct ConsistencyTokens {
@@ -63,11 +54,12 @@ impl ConsistencyTokens {
         BASE64.encode(bytes)
     }
 
-    /// What the headers of a read ask for.
+    /// What a read must have seen, as its headers say: the highest position of each partition.
+    /// Empty: what is known now will do.
     ///
     /// # Errors
-    /// 400 when a token was not issued for this log, or `Prefer: wait` is not a number.
-    pub fn freshness(&self, headers: &HeaderMap) -> Result<Freshness, Problem> {
+    /// 400 when a token was not issued for this log.
+    pub fn positions(&self, headers: &HeaderMap) -> Result<Vec<Position>, Problem> {
         let mut positions = Vec::new();
         for value in headers.get_all(headers::CONSISTENCY_TOKEN) {
             let text = value
@@ -84,10 +76,7 @@ impl ConsistencyTokens {
                 );
             }
         }
-        Ok(Freshness {
-            positions: highest(positions),
-            wait: wait(headers)?,
-        })
+        Ok(highest(positions))
     }
 
     /// The positions of one token; `None` unless it was issued for this log.
@@ -150,8 +139,12 @@ fn topic_of(number: u8) -> Option<Topic> {
         .map(|(topic, _)| *topic)
 }
 
-/// The first `wait` of `Prefer` (RFC 7240), whose other preferences are ignored as it says.
-fn wait(headers: &HeaderMap) -> Result<Duration, Problem> {
+/// How long a read may wait for what it must have seen: the first `wait` of `Prefer` (RFC 7240), whose
+/// other preferences are ignored as it says.
+///
+/// # Errors
+/// 400 when it is not a number.
+pub fn wait(headers: &HeaderMap) -> Result<Duration, Problem> {
     for value in headers.get_all(headers::PREFER) {
         for preference in value.to_str().unwrap_or_default().split(',') {
             let preference = preference.split(';').next().unwrap_or_default();

@@ -30,7 +30,7 @@ pub mod session;
 pub mod token;
 
 pub use actor::{Actor, Admin, OptionalActor, Staff};
-pub use consistency::{ConsistencyTokens, Freshness};
+pub use consistency::ConsistencyTokens;
 pub use cursor::Cursors;
 pub use idempotency::{Fingerprints, IdempotencyKey, OptionalIdempotencyKey};
 pub use json::{Body, OptionalBody};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use contract::{ConsistencyTokens, Problem, headers};
+use contract::{ConsistencyTokens, Problem, consistency, headers};
 use personal_data::MacKey;
 use record::{Partition, Position};
 use tokio::sync::Mutex;
@@ -69,7 +69,8 @@ pub(crate) struct Progress {
 #[derive(Clone)]
 struct Seen {
     asked_at: Instant,
-    answer: Result<Rows, Problem>,
+    /// `None`: no log was taken in yet.
+    answer: Result<Option<Rows>, Problem>,
 }
 
 /// What the rows are of.
@@ -99,16 +100,17 @@ impl Progress {
     }
 
     async fn wait(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let began = Instant::now();
+        let (began, longest) = (Instant::now(), consistency::wait(headers)?);
         let mut pause = PAUSE_FIRST;
         loop {
-            let rows = self.poll().await?;
-            let tokens = ConsistencyTokens::new(self.key.clone(), rows.log_id);
-            let freshness = tokens.freshness(headers)?;
-            if rows.cover(&freshness.positions) {
-                return Ok(());
+            // Rows of no log yet have seen nothing, and cannot tell whose a token is.
+            if let Some(rows) = self.poll().await? {
+                let tokens = ConsistencyTokens::new(self.key.clone(), rows.log_id);
+                if rows.cover(&tokens.positions(headers)?) {
+                    return Ok(());
+                }
             }
-            let left = freshness.wait.saturating_sub(began.elapsed());
+            let left = longest.saturating_sub(began.elapsed());
             if left.is_zero() {
                 return Err(Problem::not_yet_consistent(RETRY_AFTER));
             }
@@ -119,7 +121,7 @@ impl Progress {
 
     /// How far the rows are, by a poll that is not older than this call. One that failed is shared
     /// as well: otherwise each of many would wait for all before it.
-    async fn poll(&self) -> Result<Rows, Problem> {
+    async fn poll(&self) -> Result<Option<Rows>, Problem> {
         let called_at = Instant::now();
         let mut seen = self.seen.lock().await;
         if let Some(seen) = seen.as_ref().filter(|seen| seen.asked_at >= called_at) {
@@ -131,15 +133,16 @@ impl Progress {
         seen.insert(asked).answer.clone()
     }
 
-    async fn ask(&self) -> Result<Rows, Problem> {
-        let log_id = self.read_models.log_id().await.map_err(unanswered)?;
-        let log_id = log_id.ok_or_else(|| Problem::not_yet_consistent(RETRY_AFTER))?;
+    async fn ask(&self) -> Result<Option<Rows>, Problem> {
+        let Some(log_id) = self.read_models.log_id().await.map_err(unanswered)? else {
+            return Ok(None);
+        };
         let checkpoints = self.read_models.checkpoints().await.map_err(unanswered)?;
         let next = checkpoints.iter().map(|at| (at.partition, at.next_offset));
-        Ok(Rows {
+        Ok(Some(Rows {
             log_id,
             next_offsets: Arc::new(next.collect()),
-        })
+        }))
     }
 }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use contract::consistency::{ConsistencyTokens, Freshness, WAIT_DEFAULT};
+use contract::consistency::{self, ConsistencyTokens, WAIT_DEFAULT};
 use contract::{Problem, headers};
 use personal_data::MacKey;
 use record::{Partition, Position, Topic};
@@ -18,15 +18,12 @@ fn at(topic: Topic, number: u16, offset: u64) -> Position {
     }
 }
 
-fn ask(tokens: &[&str], prefer: &[&str]) -> Result<Freshness, Problem> {
+fn ask(tokens: &[&str]) -> Result<Vec<Position>, Problem> {
     let mut sent = HeaderMap::new();
     for token in tokens {
         sent.append(headers::CONSISTENCY_TOKEN, token.parse().unwrap());
     }
-    for preference in prefer {
-        sent.append(headers::PREFER, preference.parse().unwrap());
-    }
-    self::tokens(1).freshness(&sent)
+    self::tokens(1).positions(&sent)
 }
 
 #[test]
@@ -45,7 +42,7 @@ fn a_token_names_the_highest_position_of_each_partition() {
         at(Topic::Orders, u16::MAX, 1),
         at(Topic::Inventory, 2, u64::MAX),
     ];
-    assert_eq!(ask(&[&token], &[]).unwrap().positions, expected);
+    assert_eq!(ask(&[&token]).unwrap(), expected);
 }
 
 #[test]
@@ -56,9 +53,9 @@ fn several_tokens_count_all_in_one_header_or_more() {
     );
     let highest = [at(Topic::Orders, 0, 9)];
     let joined = format!("{first} , {second}");
-    assert_eq!(ask(&[&joined], &[]).unwrap().positions, highest);
-    assert_eq!(ask(&[&second, &first], &[]).unwrap().positions, highest);
-    assert_eq!(ask(&[], &[]).unwrap().positions, []);
+    assert_eq!(ask(&[&joined]).unwrap(), highest);
+    assert_eq!(ask(&[&second, &first]).unwrap(), highest);
+    assert_eq!(ask(&[]).unwrap(), []);
 }
 
 #[test]
@@ -80,7 +77,7 @@ fn a_token_that_was_not_issued_for_this_log_is_a_400() {
         "%",
         "null",
     ] {
-        let refused = ask(&[bad], &[]).unwrap_err();
+        let refused = ask(&[bad]).unwrap_err();
         assert_eq!(
             refused.code().as_str(),
             "foreign-consistency-token",
@@ -91,7 +88,13 @@ fn a_token_that_was_not_issued_for_this_log_is_a_400() {
 
 #[test]
 fn a_client_may_say_how_long_to_wait() {
-    let wait = |prefer: &[&str]| ask(&[], prefer).map(|freshness| freshness.wait);
+    let wait = |prefer: &[&str]| {
+        let mut sent = HeaderMap::new();
+        for preference in prefer {
+            sent.append(headers::PREFER, preference.parse().unwrap());
+        }
+        consistency::wait(&sent)
+    };
     let seconds = Duration::from_secs;
     assert_eq!(wait(&[]).unwrap(), WAIT_DEFAULT);
     assert_eq!(wait(&["respond-async"]).unwrap(), WAIT_DEFAULT);

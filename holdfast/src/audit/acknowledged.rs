@@ -96,8 +96,8 @@ async fn tokens_of(args: &AuditArgs, log: &dyn EventLog) -> Result<ConsistencyTo
 
 fn places(tokens: &ConsistencyTokens, line: &str) -> Option<Vec<Place>> {
     let headers = [(CONSISTENCY_TOKEN, line.parse().ok()?)];
-    let fresh = tokens.freshness(&headers.into_iter().collect()).ok()?;
-    let places = fresh.positions.iter().map(|position| {
+    let positions = tokens.positions(&headers.into_iter().collect()).ok()?;
+    let places = positions.iter().map(|position| {
         let partition = audit::Partition {
             topic: audit::Topic::parse(position.partition.topic.as_str())?,
             number: position.partition.number,
