@@ -1,6 +1,6 @@
-//! Attempts that wait for an epoch, and what becomes of refusals meanwhile.
+//! Attempts that wait for an epoch or a gate, and what is said of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use command_api::gate::{
 };
 use event_log::EventLog;
 use event_log::sqlite::{SqliteLog, SqliteSettings};
+use parking_lot::Mutex;
 use personal_data::Secrets;
 use record::epochs::GATE_INTERFACE;
 use record::{Partition, Position, RecordId};
@@ -24,15 +25,27 @@ use tokio::sync::watch;
 use crate::commit::{Node, refusal, request};
 use crate::recovery::{append, claim};
 
-/// A gate whose pointer a node cannot read before somebody says so.
+/// A gate whose pointer a node cannot read before somebody says so, and what its next calls to
+/// decide come to without running there.
 #[derive(Debug)]
-struct Late {
+struct Troubled {
     gate: Arc<MemoryGate>,
     answers: watch::Receiver<bool>,
+    decides: Mutex<VecDeque<Result<Verdict, GateError>>>,
+}
+
+impl Troubled {
+    fn late(gate: Arc<MemoryGate>, answers: watch::Receiver<bool>) -> Arc<Self> {
+        Arc::new(Self {
+            gate,
+            answers,
+            decides: Mutex::default(),
+        })
+    }
 }
 
 #[async_trait]
-impl Gate for Late {
+impl Gate for Troubled {
     async fn probe(&self) -> Result<(), GateError> {
         self.gate.probe().await
     }
@@ -52,7 +65,13 @@ impl Gate for Late {
         current: &Current,
         commands: &[Decide],
     ) -> Result<Reply<Verdict>, GateError> {
-        self.gate.decide(current, commands).await
+        let Some(trouble) = self.decides.lock().pop_front() else {
+            return self.gate.decide(current, commands).await;
+        };
+        Ok(Reply {
+            generation: 0,
+            answers: vec![trouble?; commands.len()],
+        })
     }
 
     async fn settle(
@@ -94,7 +113,7 @@ async fn what_waited_for_the_epoch_belongs_to_its_first_generation() {
     let first = node.order(None, &[("A", 1)]).await.unwrap();
 
     let (says, answers) = watch::channel(false);
-    let gate = Arc::new(Late { gate, answers });
+    let gate = Troubled::late(gate, answers);
     let late = Node::tuned(gate, log, &secrets, Arc::new(SystemClock), |settings| {
         settings.recovery_wait = Duration::from_secs(60);
     });
@@ -133,7 +152,7 @@ async fn an_epoch_that_was_claimed_while_it_was_looked_for_is_judged_before_it_i
     let shop = claims.borrow().claims[0].shop.clone();
 
     let (says, answers) = watch::channel(false);
-    let late = Node::over(Arc::new(Late { gate, answers }), Arc::clone(&log), &secrets);
+    let late = Node::over(Troubled::late(gate, answers), Arc::clone(&log), &secrets);
     let keeper = late.commands.committer().keeper();
     // It knows the first claim, and then waits for the gate.
     let mut known = keeper.history();
@@ -153,4 +172,29 @@ async fn an_epoch_that_was_claimed_while_it_was_looked_for_is_judged_before_it_i
         matches!(&decided, EpochState::Unfit(why) if why.contains("newer program")),
         "{decided:?}"
     );
+}
+
+/// A call to decide is lost for the node, but not for the gate, which it may still reach: whatever
+/// the next ones come to, nobody may say that the order was not placed.
+#[tokio::test]
+async fn what_may_still_be_decided_is_never_said_to_be_undone() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open(directory.path(), SqliteSettings::default()).unwrap();
+    let gate = Troubled::late(Arc::new(MemoryGate::new(1000)), watch::channel(true).1);
+    let secrets = Arc::new(Secrets::generate());
+    let node = Node::over(gate.clone(), Arc::new(log), &secrets);
+    node.stock("A", 1).await;
+
+    let not_run = || Err(GateError::NotRun("its memory is full".to_owned()));
+    let unanswered = Err(GateError::Unanswered("the connection broke".to_owned()));
+    let order = async |troubles: Vec<Result<Verdict, GateError>>| {
+        gate.decides.lock().extend(troubles);
+        let answered = node.order(Some("K"), &[("A", 1)]).await;
+        assert!(gate.decides.lock().is_empty(), "{answered:?}");
+        answered.unwrap_err()
+    };
+    let known = order(vec![Ok(Verdict::VersionChanged), not_run()]).await;
+    assert!(matches!(known, CommitError::Unavailable(_)), "{known:?}");
+    let lost = order(vec![unanswered, Ok(Verdict::VersionChanged), not_run()]).await;
+    assert!(matches!(lost, CommitError::OutcomeUnknown(_)), "{lost:?}");
 }
