@@ -110,8 +110,13 @@ impl Place {
 /// A log with one partition per topic.
 pub(crate) fn sqlite_log() -> (Arc<dyn EventLog>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
+    (reopened(&folder), folder)
+}
+
+/// The log in a folder that nobody has open.
+pub(crate) fn reopened(folder: &TempDir) -> Arc<dyn EventLog> {
     let log = SqliteLog::open(folder.path(), SqliteSettings::default()).unwrap();
-    (Arc::new(log), folder)
+    Arc::new(log)
 }
 
 /// A projector of every partition.

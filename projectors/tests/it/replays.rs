@@ -7,7 +7,7 @@ use projectors::{ProjectorError, ReplayError, ReplayProgress, StoreError, digest
 use query_api::read_model::{OrdersFilter, Paging};
 use record::{Partition, Topic};
 
-use crate::fixture::{Place, drain, projector, sqlite_log};
+use crate::fixture::{Place, drain, projector, reopened, sqlite_log};
 use crate::shop::{Shop, sku};
 
 fn inventory() -> Partition {
@@ -154,6 +154,26 @@ async fn a_log_that_lost_records_is_not_replayed(place: &Place) {
     assert_eq!(digest(&place.read_models()).await.unwrap(), before);
 }
 
+/// The live rows stand behind an entry that was compacted away since: nothing comes there any more.
+async fn a_replay_passes_what_was_compacted_away(place: &Place) {
+    let (log, folder) = sqlite_log();
+    let mut shop = Shop::open(log.clone()).await;
+    let user = shop.register(1).await;
+    drain(&log, place).await;
+    let user = place.queries().user(user).await.unwrap().unwrap();
+    let key = user.key_id.to_string();
+    let erased = shop.append(Partition::USER_KEYS, &key, None).await;
+    // What it showed last a log still has in memory.
+    drop((log, shop));
+    let log = reopened(&folder);
+    let end = log.extent(Partition::USER_KEYS).await.unwrap().end;
+    assert_eq!((erased.offset, end), (1, 2));
+    replay(log.clone(), &place.read_models(), |_| {})
+        .await
+        .unwrap();
+    drain(&log, place).await;
+}
+
 async fn only_one_replay_at_a_time(place: &Place) {
     let (log, _folder) = sqlite_log();
     let mut shop = Shop::open(log.clone()).await;
@@ -179,5 +199,6 @@ on_both_stores!(
     a_damaged_row_leaves_the_other_partitions_running,
     rows_of_another_fold_are_replaced,
     a_log_that_lost_records_is_not_replayed,
+    a_replay_passes_what_was_compacted_away,
     only_one_replay_at_a_time,
 );
