@@ -289,3 +289,52 @@ pub(crate) fn read_password() -> Result<String> {
     let line = line.strip_suffix('\n').unwrap_or(&line);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use event_log::Entry;
+    use event_log::sqlite::{SqliteLog, SqliteSettings};
+    use record::envelope::FORMAT;
+    use record::{AggregateType, RecordId};
+
+    use super::*;
+
+    async fn append(log: &SqliteLog, payload: Vec<u8>) {
+        let entry = Entry {
+            partition: Partition {
+                topic: Topic::Users,
+                number: 0,
+            },
+            key: String::new(),
+            payload: Some(payload.into()),
+            id: RecordId(Uuid::now_v7()),
+        };
+        log.append_one(entry).await.unwrap();
+    }
+
+    fn of_a_user(epoch: u64) -> Vec<u8> {
+        let envelope = Envelope {
+            format: FORMAT,
+            id: RecordId(Uuid::now_v7()),
+            epoch,
+            aggregate_type: AggregateType::Users,
+            aggregate_id: Uuid::now_v7().to_string(),
+            version: 1,
+        };
+        envelope.encode("{}")
+    }
+
+    /// Otherwise nobody would ever be told a password.
+    #[tokio::test]
+    async fn a_record_that_a_fence_made_void_is_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = SqliteLog::open(folder.path(), SqliteSettings::default()).unwrap();
+        let fence = |epoch| Envelope::fence(epoch, RecordId(Uuid::now_v7())).encode("{}");
+        append(&log, fence(1)).await;
+        append(&log, fence(2)).await;
+        append(&log, of_a_user(1)).await;
+        assert!(!anybody_has_registered(&log).await.unwrap());
+        append(&log, of_a_user(2)).await;
+        assert!(anybody_has_registered(&log).await.unwrap());
+    }
+}

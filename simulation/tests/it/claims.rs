@@ -47,7 +47,7 @@ fn claims(site: &Site) -> usize {
     let epochs = landed
         .iter()
         .filter(|(_, position, _)| position.partition == Partition::EPOCHS);
-    let entries = epochs.map(|(_, _, raw)| EpochEntry::decode(&raw.payload).unwrap());
+    let entries = epochs.map(|(_, _, raw)| EpochEntry::decode(&raw.payload).expect("an entry"));
     entries
         .filter(|entry| matches!(entry, EpochEntry::Claim { .. }))
         .count()
