@@ -72,7 +72,7 @@ enum What {
     },
     /// One mutant and its shortest history
     Rule {
-        /// Such as R01
+        /// Such as M01
         id: String,
         /// In another scenario than its own
         #[arg(long)]
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn every_row_names_a_scenario_and_its_number() {
         for (number, row) in ROWS.iter().enumerate() {
-            assert_eq!(row.id, format!("R{:02}", number + 1));
+            assert_eq!(row.id, format!("M{:02}", number + 1));
             assert!(report::find(row.scenario).is_ok(), "{}", row.id);
         }
     }

@@ -3,7 +3,7 @@
 --
 -- An epoch that was opened after this one deleted the lower ones ends here, in the same step: its
 -- scripts would go on deciding beside this one's, and its "sold out" would not know of an attempt
--- of the same key here (S5; found by the model, R69).
+-- of the same key here (S5; found by the model, M69).
 --
 -- ARGV[1]  the scripts' digests by name, as JSON
 -- ARGV[2]  the epoch's fences by partition, as JSON
