@@ -18,9 +18,8 @@ impl Protocol {
                 let epoch = state.tasks[task].epoch;
                 for other in 0..self.attempts() {
                     let begun = state.tasks[other].step != Step::Idle;
-                    let same_key = self.key(other) == self.key(task);
                     if begun
-                        && same_key
+                        && self.same_request(other, task)
                         && (state.tasks[other].epoch <= epoch || self.scenario.strict_refusals)
                     {
                         state.denied |= bit(other);

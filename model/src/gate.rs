@@ -91,6 +91,11 @@ impl Protocol {
         attempt: usize,
         task: &Task,
     ) -> Reply {
+        if !self.keeps(Rule::KeyBeforeOtherChecks)
+            && let refused @ Reply::Refused { .. } = self.check(seen, data, attempt, task)
+        {
+            return refused;
+        }
         if let Some(reply) = self.known(seen, data, attempt) {
             return reply;
         }
@@ -128,6 +133,14 @@ impl Protocol {
                     data.key_generation[key] = data.generation;
                 }
                 Some(self.refused_before(seen, attempt))
+            }
+            Found::Record { attempt: first, .. }
+                if !self.same_request(first, attempt) && self.keeps(Rule::ComparesFingerprints) =>
+            {
+                Some(Reply::Refused {
+                    rests_on: 0,
+                    reason: Reason::Fact,
+                })
             }
             Found::Record {
                 attempt: first,
@@ -190,13 +203,14 @@ impl Protocol {
         match command.kind {
             // The domain has refused it.
             _ if command.loads() && task.is(Task::REFUSES) => return refused,
-            Kind::Register if seen.email != 0 => return refused,
+            Kind::Register if seen.email != 0 && self.keeps(Rule::ChecksClaims) => return refused,
             Kind::Create { sku } if seen.version[sku] != 0 => return refused,
             Kind::Move { sku, quantity } => {
                 if let Some(reply) = self.check_known(seen, sku) {
                     return reply;
                 }
-                if seen.value[sku].available + quantity < 0 {
+                let short = seen.value[sku].available + quantity < 0;
+                if short && self.keeps(Rule::ChecksStock) {
                     return refused;
                 }
             }
@@ -236,12 +250,12 @@ impl Protocol {
         }
         let before = self.pending_on(seen, sku);
         Some(match (seen.snapshot[sku] != 0, before != 0) {
-            (_, true) => Reply::First { before },
-            (false, false) => Reply::Refused {
+            (_, true) if self.keeps(Rule::CompletesBeforeUnknown) => Reply::First { before },
+            (true, false) if self.keeps(Rule::DamageIsNotUnknown) => Reply::Damage,
+            _ => Reply::Refused {
                 rests_on: 0,
                 reason: Reason::UnknownSku,
             },
-            (true, false) => Reply::Damage,
         })
     }
 
@@ -279,7 +293,7 @@ impl Protocol {
                 quantities.map(|line| line.1).max().unwrap_or(0)
             };
             let unlimited = value.present == 0;
-            if value.available < needed && !unlimited {
+            if value.available < needed && !unlimited && self.keeps(Rule::ChecksStock) {
                 return Some(refused);
             }
             if !self.keeps(Rule::ChecksBeforeWrites) {
@@ -317,20 +331,29 @@ impl Protocol {
             Kind::Cancel { order } if !self.keeps(Rule::FreesAtSettle) => {
                 take(data, taken(self.kind(order)), -1);
             }
-            Kind::Move { sku, quantity } if quantity < 0 || !self.keeps(Rule::SuppliesAtSettle) => {
+            Kind::Move { sku, quantity } if !self.moves_at_settle(quantity) => {
                 data.value[sku].available += quantity;
             }
             Kind::Create { sku } if !self.keeps(Rule::ValueAtSettle) => make_value(data, sku),
             Kind::Reprice { sku } if !self.keeps(Rule::TermsAtSettle) => {
                 data.value[sku].terms = data.version[sku];
             }
-            Kind::Discontinue { sku } => {
+            Kind::Discontinue { sku } if self.keeps(Rule::DiscontinuesAtDecide) => {
                 data.value[sku].discontinued = 1;
                 data.value[sku].terms = data.version[sku];
             }
-            Kind::Register => data.email = 1 + small(attempt),
+            Kind::Register if self.keeps(Rule::ClaimsAtDecide) => data.email = 1 + small(attempt),
             Kind::GiveUp { .. } if !self.keeps(Rule::GivesUpAtSettle) => data.email = 0,
             _ => {}
+        }
+    }
+
+    /// Supply counts once it stands in the log, a loss at once.
+    fn moves_at_settle(&self, quantity: i8) -> bool {
+        if quantity > 0 {
+            self.keeps(Rule::SuppliesAtSettle)
+        } else {
+            !self.keeps(Rule::LossesAtDecide)
         }
     }
 
@@ -375,7 +398,7 @@ impl Protocol {
             Kind::Cancel { order } if self.keeps(Rule::FreesAtSettle) => {
                 take(data, taken(self.kind(order)), -1);
             }
-            Kind::Move { sku, quantity } if quantity > 0 && self.keeps(Rule::SuppliesAtSettle) => {
+            Kind::Move { sku, quantity } if self.moves_at_settle(quantity) => {
                 data.value[sku].available += quantity;
             }
             Kind::Create { sku } if self.keeps(Rule::ValueAtSettle) => make_value(data, sku),
@@ -386,6 +409,14 @@ impl Protocol {
                     data.value[sku].discontinued = 0;
                 }
             }
+            Kind::Discontinue { sku } if !self.keeps(Rule::DiscontinuesAtDecide) => {
+                let version = data.pending_version[attempt] & 0x0f;
+                if version > data.value[sku].terms {
+                    data.value[sku].terms = version;
+                    data.value[sku].discontinued = 1;
+                }
+            }
+            Kind::Register if !self.keeps(Rule::ClaimsAtDecide) => data.email = 1 + small(attempt),
             Kind::GiveUp { user } if self.keeps(Rule::GivesUpAtSettle) => {
                 let own = data.email == 1 + small(user);
                 if own || !self.keeps(Rule::GivesUpOnlyItsOwn) {

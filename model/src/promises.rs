@@ -146,9 +146,13 @@ impl Protocol {
     }
 
     fn is_lost(&self, state: &State, book: &Book) -> bool {
-        state.tasks.iter().any(|task| {
-            let record = usize::from(task.record);
-            task.answer == Answer::Yes && record != 0 && !book.is_valid(record - 1)
+        state.tasks.iter().enumerate().any(|(attempt, task)| {
+            let Some(record) = usize::from(task.record).checked_sub(1) else {
+                return false;
+            };
+            // A yes to what another command did is none to this one.
+            task.answer == Answer::Yes
+                && !(book.is_valid(record) && self.same_request(record, attempt))
         })
     }
 

@@ -46,6 +46,11 @@ impl Protocol {
         self.scenario.commands[attempt].key.unwrap_or(attempt)
     }
 
+    /// Whether two attempts bear the same key and the same fingerprint.
+    pub(crate) fn same_request(&self, one: usize, other: usize) -> bool {
+        self.key(one) == self.key(other) && self.kind(one) == self.kind(other)
+    }
+
     /// The partitions that a fence goes to, as bits.
     pub(crate) fn all_partitions(&self) -> u8 {
         (0..self.scenario.partitions).map(bit).sum()

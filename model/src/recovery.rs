@@ -126,7 +126,7 @@ impl Protocol {
         let epoch = it.pointer;
         epoch == 0
             || self.is_closed(state, it, epoch, true)
-            || self.is_damaged(&it.data[self.slot(epoch)])
+            || (self.is_damaged(&it.data[self.slot(epoch)]) && self.keeps(Rule::DamageIsAReason))
     }
 
     /// Step 1: the claim is acknowledged and read back.
@@ -134,7 +134,7 @@ impl Protocol {
         if usize::from(state.claims) + 1 >= EPOCHS {
             return false;
         }
-        if !self.has_reason(state, server) {
+        if !self.has_reason(state, server) && self.keeps(Rule::ClaimsForAReason) {
             if state.faults.planned == 0 {
                 return false;
             }

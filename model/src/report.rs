@@ -82,11 +82,13 @@ pub(crate) fn explore_row(row: &Row) -> Result<Explored> {
     Ok(explored)
 }
 
-const SEEN_BY_CLIENTS: [Promise; 4] = [
+const SEEN_BY_CLIENTS: [Promise; 6] = [
     Promise::NeverOversold,
     Promise::NothingLost,
     Promise::Once,
     Promise::NoFalseNo,
+    Promise::Terms,
+    Promise::OneOwner,
 ];
 
 fn without(row: &Row) -> Vec<Rule> {

@@ -165,7 +165,9 @@ impl Protocol {
     /// Step 1, by a read-only script with the continuity and marker check.
     pub(crate) fn load(&self, state: &mut State, task: usize, server: usize) -> bool {
         let it = state.tasks[task];
-        if self.is_closed(state, &state.servers[server], it.epoch, false) {
+        if self.is_closed(state, &state.servers[server], it.epoch, false)
+            && self.keeps(Rule::LoadChecksContinuity)
+        {
             self.give_up(state, task);
             return true;
         }

@@ -167,6 +167,16 @@ pub(super) fn keys() -> Vec<Scenario> {
             )
         },
         Scenario {
+            stock: [Some(2), None],
+            completes: true,
+            faults: PLANNED,
+            ..scenario(
+                "key-reused",
+                "an order, another one under its key, and its retry, completion, an epoch change",
+                vec![order(0, 1).key(0), order(0, 2).key(0), order(0, 1).key(0)],
+            )
+        },
+        Scenario {
             stock: [Some(0), None],
             stale_sets: true,
             faults: Faults { call: 1, ..PLANNED },
