@@ -19,7 +19,8 @@
 //!   one call ([`commands`]), and their steps ([`task`], [`commit`]); **recoveries** ([`recovery`]).
 //!
 //! # What is asked of every state
-//! S1 to S5, and that the system can be put in order again from there ([`promises`]).
+//! S1 to S5, and that the system can be put in order again from there ([`promises`]). (S5 of attempts
+//! in every epoch; where two masters serve at once, in the same or an earlier one.)
 //!
 //! # Abstractions, each argued where it stands
 //! A reply arrives in the step in which the call runs; a fence or predecessor is read back in the
@@ -166,10 +167,10 @@ mod tests {
     }
 
     #[test]
-    fn every_row_names_a_scenario_and_its_number() {
+    fn every_row_has_its_number_and_a_scenario_that_is_always_explored() {
         for (number, row) in ROWS.iter().enumerate() {
             assert_eq!(row.id, format!("M{:02}", number + 1));
-            assert!(report::find(row.scenario).is_ok(), "{}", row.id);
+            assert!(!report::find(row.scenario).unwrap().full, "{}", row.id);
         }
     }
 }

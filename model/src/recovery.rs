@@ -451,7 +451,7 @@ impl Protocol {
         let pointer = &mut state.servers[server].pointer;
         if *pointer < epoch || !self.keeps(Rule::PublishesOnlyIfLower) {
             *pointer = epoch;
-            if self.scenario.strict_refusals && self.keeps(Rule::PublishClosesLower) {
+            if self.keeps(Rule::PublishClosesLower) {
                 self.delete_lower(state, recovery, server);
             }
         }

@@ -114,16 +114,12 @@ pub(crate) fn all(full: bool) -> bool {
         "{:<4} {:<22} {:>10} {:>5}  {:<12} rule left out",
         "rule", "scenario", "states", "steps", "broken"
     );
-    let rows: Vec<&Row> = ROWS
-        .iter()
-        .filter(|row| scenarios.iter().any(|it| it.name == row.scenario))
-        .collect();
     let explored = two_at_a_time(
-        &rows,
+        ROWS,
         |row| explore_row(row).expect("every row names a scenario"),
-        |row, explored| print_row(row, explored),
+        print_row,
     );
-    for (row, explored) in rows.iter().zip(&explored) {
+    for (row, explored) in ROWS.iter().zip(&explored) {
         right &= explored.broken.is_some() != row.not_shown.is_some();
     }
     right

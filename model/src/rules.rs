@@ -206,7 +206,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("M66", Rule::RepliesBeforePublish, "lost-replies", "every reply is in before publish"),
     row("M67", Rule::NewClaimAfterPublish, "lost-replies", "after publish was attempted, another try needs a new claim"),
     row("M68", Rule::PublishesOnlyIfLower, "lost-replies", "publish only if the current epoch is lower").not_shown("costs time only: what the lower epoch decides is void, and a node that sees the higher fence recovers"),
-    row("M69", Rule::PublishClosesLower, "strict", "publish ends the epoch that is current"),
+    row("M69", Rule::PublishClosesLower, "overtaken", "publish ends the epoch that is current"),
     row("M70", Rule::LooksBeforeClaim, "interface", "a node looks at earlier claims before it claims").not_shown("saves a useless claim: the look at the read-back sees the same claims"),
     row("M71", Rule::LooksAtClaimReadBack, "interface", "and again when it reads its own back"),
     row("M72", Rule::StartIsFixedBeforeDecide, "late-start", "where a tail starts is fixed before decide"),

@@ -38,8 +38,6 @@ pub(crate) struct Scenario {
     pub(crate) old_node: Option<usize>,
     /// It is about claims and time alone.
     pub(crate) claims: Option<Signs>,
-    /// A refusal must be true of attempts in later epochs, too, which is more than S5 says.
-    pub(crate) strict_refusals: bool,
     /// Only with `--full`.
     pub(crate) full: bool,
 }
@@ -85,7 +83,6 @@ fn scenario(name: &'static str, text: &'static str, commands: Vec<Command>) -> S
         positions: false,
         old_node: None,
         claims: None,
-        strict_refusals: false,
         full: false,
     }
 }

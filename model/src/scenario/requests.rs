@@ -227,7 +227,6 @@ pub(super) fn keys() -> Vec<Scenario> {
             )
         },
         Scenario {
-            full: true,
             faults: PLANNED,
             ..scenario("facts-and-change", "the same, and an epoch change", facts())
         },

@@ -123,11 +123,20 @@ pub(super) fn recovery() -> Vec<Scenario> {
         },
         Scenario {
             recoveries: 2,
-            faults: Faults { claim: 0, ..two },
+            faults: two,
             ..scenario(
                 "recoveries",
                 "an order and its retry, two epoch changes at once",
                 vec![order(0, 1).key(0), order(0, 1).key(0)],
+            )
+        },
+        Scenario {
+            recoveries: 2,
+            faults: two,
+            ..scenario(
+                "overtaken",
+                "an order, its retry and another order, two epoch changes at once",
+                vec![order(0, 1).key(0), order(0, 1).key(0), order(0, 1)],
             )
         },
         Scenario {
@@ -266,21 +275,6 @@ pub(super) fn rest() -> Vec<Scenario> {
                 "signs",
                 "two sides of a split, signs of life that arrive",
                 Vec::new(),
-            )
-        },
-        Scenario {
-            strict_refusals: true,
-            recoveries: 2,
-            full: true,
-            faults: Faults {
-                planned: 2,
-                ..NO_FAULTS
-            },
-            ..scenario(
-                "strict",
-                "an order, its retry and another one, two epoch changes at once, S5 of later epochs too, \
-                 publish also deletes lower epochs",
-                vec![order(0, 1).key(0), order(0, 1).key(0), order(0, 1)],
             )
         },
         Scenario {
