@@ -131,8 +131,8 @@ impl Check {
             }
             Self::ReadModels => "Rebuild the read models from the log: holdfast replay.",
             Self::Gate => {
-                "Open a new epoch, which rebuilds the gate from the log: restart the server, or \
-                 flush the gate's Redis."
+                "Open a new epoch, which rebuilds the gate from the log: holdfast epoch change, or, \
+                 where that fails, flush the gate's Redis."
             }
         }
     }

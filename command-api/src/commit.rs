@@ -9,7 +9,7 @@ use std::sync::Arc;
 use domain::sku::Sku;
 use domain::time::Time;
 use event_log::{Entry, EventLog};
-use record::{Position, Record, RecordId};
+use record::{Record, RecordId};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
@@ -246,6 +246,11 @@ impl Committer {
                         let why = "the gate accepted a refusal".to_owned();
                         return Err(CommitError::OutcomeUnknown(why));
                     };
+                    if *may_have_run {
+                        // What was accepted may be what an earlier, late call said.
+                        self.read_back.forget(attempt.record, append.partition);
+                        return self.take_over(epoch, attempt.record).await;
+                    }
                     return self
                         .append_and_settle(attempt, append, version, predecessor, waiter)
                         .await;
@@ -254,7 +259,11 @@ impl Committer {
                     record, position, ..
                 } => {
                     drop(turn.take());
-                    return self.replay(epoch, record, position).await;
+                    // Where it was settled a moment ago, the gate names its place by now.
+                    let replayed = self.replay(epoch, record, position).await?;
+                    if let Some(replayed) = replayed {
+                        return Ok(replayed);
+                    }
                 }
                 Verdict::Refused {
                     refusal,
@@ -346,12 +355,19 @@ impl Committer {
         }
     }
 
+    /// Waits for the record before anybody decides it. A partition that is without a leader must not
+    /// keep this node from serving the others.
     fn register(
         &self,
         attempt: &Attempt<'_>,
         append: &Append,
     ) -> Result<oneshot::Receiver<Sighting>, CommitError> {
         let epoch = attempt.epoch.number();
+        let of_topic = self.log.layout().count(append.partition.topic);
+        let share_max = self.settings.in_flight_max / usize::from(of_topic).min(2);
+        if self.read_back.awaited_in(append.partition) >= share_max {
+            return Err(CommitError::Busy);
+        }
         self.read_back
             .wait_for(attempt.record, append.partition, epoch, Waiting::Own)
             .map_err(CommitError::Unavailable)
@@ -396,6 +412,7 @@ impl Committer {
         failpoint::reached!("commit.decided");
         let payload = with_version(&append, version);
         let record = Record::decode(&payload).map_err(|error| {
+            self.read_back.forget(attempt.record, append.partition);
             CommitError::OutcomeUnknown(format!("the record cannot be read: {error}"))
         })?;
         // 3. Predecessors stand in the log before this record.
@@ -440,38 +457,6 @@ impl Committer {
             position,
             replayed: false,
             snapshot: append.snapshot,
-        })
-    }
-
-    /// The answer to an earlier attempt of the same key.
-    async fn replay(
-        &self,
-        epoch: &Arc<OpenEpoch>,
-        record: RecordId,
-        position: Option<Position>,
-    ) -> Result<Committed, CommitError> {
-        let position = match position {
-            Some(position) => position,
-            None => match self.complete(epoch, record, Settling::Queued).await? {
-                Some(position) => position,
-                None => {
-                    let why = "the first attempt is just being settled".to_owned();
-                    return Err(CommitError::OutcomeUnknown(why));
-                }
-            },
-        };
-        let unknown = |why: String| CommitError::OutcomeUnknown(why);
-        let raw = self
-            .log
-            .read_at(position)
-            .await
-            .map_err(|error| unknown(error.to_string()))?;
-        let record = Record::decode(&raw.payload).map_err(|error| unknown(error.to_string()))?;
-        Ok(Committed {
-            record,
-            position,
-            replayed: true,
-            snapshot: None,
         })
     }
 

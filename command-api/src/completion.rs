@@ -11,7 +11,7 @@ use record::{Partition, Position, Record, RecordId};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::commit::{CommitError, Committer, Settling};
+use crate::commit::{CommitError, Committed, Committer, Settling};
 use crate::epoch::{EpochState, OpenEpoch};
 use crate::gate::Pending;
 use crate::planted::{self, Planted::ReleasedOnTimeOut};
@@ -142,6 +142,55 @@ impl Committer {
             position = Some(self.complete_one(epoch, pending, settling).await?);
         }
         Ok(position.or_else(|| self.read_back.recent(record)))
+    }
+
+    /// The answer to an earlier attempt of the same key; `None` where it was settled a moment ago, so
+    /// that its place is not known here.
+    pub(crate) async fn replay(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        record: RecordId,
+        position: Option<Position>,
+    ) -> Result<Option<Committed>, CommitError> {
+        let position = match position {
+            Some(position) => Some(position),
+            None => self.complete(epoch, record, Settling::Queued).await?,
+        };
+        match position {
+            Some(position) => self.committed_at(position, true).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes an attempt's own record on, by the bytes that the gate has of it.
+    pub(crate) async fn take_over(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        record: RecordId,
+    ) -> Result<Committed, CommitError> {
+        let Some(position) = self.complete(epoch, record, Settling::Awaited).await? else {
+            let why = "another node has just settled it".to_owned();
+            return Err(CommitError::OutcomeUnknown(why));
+        };
+        self.committed_at(position, false).await
+    }
+
+    /// What the log has at a position.
+    async fn committed_at(
+        &self,
+        position: Position,
+        replayed: bool,
+    ) -> Result<Committed, CommitError> {
+        let unknown = |why: String| CommitError::OutcomeUnknown(why);
+        let raw = self.log.read_at(position).await;
+        let raw = raw.map_err(|error| unknown(error.to_string()))?;
+        let record = Record::decode(&raw.payload).map_err(|error| unknown(error.to_string()))?;
+        Ok(Committed {
+            record,
+            position,
+            replayed,
+            snapshot: None,
+        })
     }
 
     async fn complete_one(

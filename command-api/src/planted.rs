@@ -1,11 +1,15 @@
 //! Bugs that tests of the tests plant in the commit path: each takes one rule of the protocol away,
 //! and a simulation has to find the promise that breaks.
 //!
-//! Without the feature `planted` every question here is answered "no" when it is compiled, and
-//! nothing of it is left in the program; with it, nothing compiles without debug assertions, so no
-//! release build can have it.
+//! Without the feature `planted` every question here is answered when it is compiled: "no", and
+//! nothing of it is left in the program, but that `planted-oversell` leaves the stock check out of
+//! whole servers. With either, nothing compiles without debug assertions, so no release build can
+//! have it.
 
-#[cfg(all(feature = "planted", not(debug_assertions)))]
+#[cfg(all(
+    any(feature = "planted", feature = "planted-oversell"),
+    not(debug_assertions)
+))]
 compile_error!("`planted` breaks promises on demand; it is for tests only");
 
 use std::sync::Arc;
@@ -67,10 +71,10 @@ pub(crate) fn is(bug: Planted) -> bool {
     CHOSEN.get() == Some(bug)
 }
 
-/// Whether this bug is planted: no bug is, in this build.
+/// Whether this bug is planted: none is in this build, or one for good.
 #[cfg(not(feature = "planted"))]
-pub(crate) const fn is(_bug: Planted) -> bool {
-    false
+pub(crate) const fn is(bug: Planted) -> bool {
+    cfg!(feature = "planted-oversell") && matches!(bug, Planted::StockCheckLeftOut)
 }
 
 /// Settles what nobody read back; gives these units back besides.

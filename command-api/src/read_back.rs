@@ -227,6 +227,12 @@ impl ReadBack {
             .ok()
     }
 
+    /// How many records of a partition are waited for.
+    pub(crate) fn awaited_in(&self, partition: Partition) -> usize {
+        let partitions = &self.state.lock().partitions;
+        partitions.get(&partition).map_or(0, |it| it.awaited.len())
+    }
+
     /// Gives up waiting for a record that was not decided.
     pub fn forget(&self, record: RecordId, partition: Partition) {
         let mut state = self.state.lock();

@@ -82,6 +82,7 @@ async fn harm(running: &Arc<Running>, fault: Fault) -> Result<()> {
         Fault::RestartEmpty => restart_master(running, false).await,
         Fault::RestartOldFile => restart_master(running, true).await,
         Fault::Flush => on_master(running, |server| server.flush()),
+        Fault::ScriptsFlushed => on_master(running, |server| server.flush_scripts()),
         Fault::ValueDeleted => {
             let item = world.pick(world.plan.items);
             if let Ok(sku) = Sku::parse(&shop::sku(item)) {
@@ -120,6 +121,11 @@ async fn harm(running: &Arc<Running>, fault: Fault) -> Result<()> {
             world.say("log", format!("{partition} has no leader"));
             tokio::time::sleep(world.delay(100..=8_000)).await;
             running.broker().set_leaderless(partition, false);
+        }
+        Fault::LogFull => {
+            running.broker().set_full(true);
+            tokio::time::sleep(world.delay(500..=20_000)).await;
+            running.broker().set_full(false);
         }
         Fault::NodeKilled => {
             let index = world.pick(world.plan.nodes);
@@ -339,6 +345,7 @@ pub async fn heal(running: &Arc<Running>) -> Result<()> {
     for partition in running.broker().partitions() {
         running.broker().set_leaderless(partition, false);
     }
+    running.broker().set_full(false);
     running.store.set_up(true);
     running.end_other_projectors();
     running.projectors(Life::Running);

@@ -47,6 +47,8 @@ faults! {
     RestartOldFile = "gate: restart, old file", "F5";
     /// Somebody flushes the gate.
     Flush = "gate: flushed", "F5";
+    /// The gate's scripts are flushed.
+    ScriptsFlushed = "gate: scripts flushed", "F5";
     /// An item's value is deleted.
     ValueDeleted = "gate: value deleted", "F5";
     /// The gate is full.
@@ -111,6 +113,8 @@ faults! {
     RowsOfOtherFold = "projector: rows of another fold", "F11";
     /// A client hangs up.
     HungUp = "client: hangs up", "F3";
+    /// The log takes nothing in: its disks are full.
+    LogFull = "log: disks full", "F12";
     /// A node's clock jumps.
     ClockJump = "node: clock jumps", "F12";
     /// A projector is killed.

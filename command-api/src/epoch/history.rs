@@ -68,6 +68,13 @@ impl History {
             .map(|claim| claim.offset + base)
     }
 
+    /// Whether this node claimed an epoch.
+    pub fn is_by(&self, node: Uuid, epoch: u64) -> bool {
+        let own = self.claims.iter().filter(|claim| claim.node == node);
+        own.rev()
+            .any(|claim| self.epoch_of(claim.id) == Some(epoch))
+    }
+
     /// Whether no claim stands between those of two epochs, so that none was open between them.
     pub fn is_next(&self, before: u64, after: u64) -> bool {
         let base = self.claims.first().map_or(0, |first| first.base);

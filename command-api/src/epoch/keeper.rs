@@ -287,7 +287,9 @@ impl Keeper {
         }
         let highest = *self.read_back.highest_fence().borrow();
         if highest > current.epoch {
-            if *self.silent.lock() >= Some(highest) {
+            // This node's own recovery to it failed, or it was waited for in vain.
+            let own = self.history.borrow().is_by(self.node, highest);
+            if own || *self.silent.lock() >= Some(highest) {
                 return Ok(Err(no_life(highest)));
             }
             let waited = self.wait_for_epoch(highest, highest).await?;
@@ -440,9 +442,13 @@ async fn wait_until_over(keeper: &Arc<Keeper>, wanted: &mut mpsc::Receiver<Wante
     };
     let open = epoch.number();
     let idle = Duration::from_secs(1);
+    let mut idled = 0;
     let mut prepared = std::pin::pin!(prepared(keeper, wanted));
     loop {
         keeper.look_at(&epoch).await;
+        if idled == 1 {
+            keeper.say_open(&epoch).await;
+        }
         tokio::select! {
             biased;
             // What is being prepared is given up where a recovery is due. A late report of an epoch
@@ -465,7 +471,12 @@ async fn wait_until_over(keeper: &Arc<Keeper>, wanted: &mut mpsc::Receiver<Wante
                 return;
             }
             // Lets the task end when the node is dropped.
-            () = tokio::time::sleep(idle) => if Arc::strong_count(keeper) <= 1 { return },
+            () = tokio::time::sleep(idle) => {
+                if Arc::strong_count(keeper) <= 1 {
+                    return;
+                }
+                idled += 1;
+            }
         }
     }
 }

@@ -94,8 +94,9 @@ pub(super) async fn prepared(keeper: &Keeper, wanted: &mut mpsc::Receiver<Wanted
     }
 }
 
-/// Twice: the second time only what came while the first fold took its time.
+/// Folds twice: the second time only what came while the first took its time.
 async fn prepare(keeper: &Keeper) -> Result<Fold, RecoveryError> {
+    keeper.outwait_rival().await?;
     let fold = fold_to_the_end(keeper, None, false).await?;
     fold_to_the_end(keeper, Some(fold), false).await
 }

@@ -19,19 +19,29 @@ use event_log::sqlite::{SqliteLog, SqliteSettings};
 use parking_lot::Mutex;
 use personal_data::Secrets;
 use record::epochs::GATE_INTERFACE;
-use record::{Partition, Position, RecordId};
+use record::{Partition, Position, Record, RecordId};
 use tokio::sync::watch;
 
-use crate::commit::{Node, refusal, request};
+use crate::commit::{Node, refusal, request, sku};
 use crate::recovery::{append, claim};
 
-/// A gate whose pointer a node cannot read before somebody says so, and what its next calls to
-/// decide come to without running there.
+/// What a call to decide comes to.
+#[derive(Debug)]
+enum Trouble {
+    /// It does not run there.
+    Answered(Result<Verdict, GateError>),
+    /// Nobody hears of it, and it runs when all other troubles are over.
+    Late,
+}
+
+/// A gate whose pointer a node cannot read before somebody says so, and to which the next calls to
+/// decide have their troubles.
 #[derive(Debug)]
 struct Troubled {
     gate: Arc<MemoryGate>,
     answers: watch::Receiver<bool>,
-    decides: Mutex<VecDeque<Result<Verdict, GateError>>>,
+    decides: Mutex<VecDeque<Trouble>>,
+    late: Mutex<Vec<Decide>>,
 }
 
 impl Troubled {
@@ -40,7 +50,16 @@ impl Troubled {
             gate,
             answers,
             decides: Mutex::default(),
+            late: Mutex::default(),
         })
+    }
+
+    /// Lets what is late run, where all troubles are over.
+    async fn deliver(&self, current: &Current) {
+        if self.decides.lock().is_empty() {
+            let late = std::mem::take(&mut *self.late.lock());
+            self.gate.decide(current, &late).await.unwrap();
+        }
     }
 }
 
@@ -57,6 +76,7 @@ impl Gate for Troubled {
     }
 
     async fn load(&self, current: &Current, looks: &[Look]) -> Result<Reply<Looked>, GateError> {
+        self.deliver(current).await;
         self.gate.load(current, looks).await
     }
 
@@ -65,13 +85,19 @@ impl Gate for Troubled {
         current: &Current,
         commands: &[Decide],
     ) -> Result<Reply<Verdict>, GateError> {
-        let Some(trouble) = self.decides.lock().pop_front() else {
-            return self.gate.decide(current, commands).await;
-        };
-        Ok(Reply {
-            generation: 0,
-            answers: vec![trouble?; commands.len()],
-        })
+        self.deliver(current).await;
+        let trouble = self.decides.lock().pop_front();
+        match trouble {
+            None => self.gate.decide(current, commands).await,
+            Some(Trouble::Answered(answer)) => Ok(Reply {
+                generation: 0,
+                answers: vec![answer?; commands.len()],
+            }),
+            Some(Trouble::Late) => {
+                self.late.lock().extend_from_slice(commands);
+                Err(GateError::Unanswered("the connection broke".to_owned()))
+            }
+        }
     }
 
     async fn settle(
@@ -185,16 +211,77 @@ async fn what_may_still_be_decided_is_never_said_to_be_undone() {
     let node = Node::over(gate.clone(), Arc::new(log), &secrets);
     node.stock("A", 1).await;
 
-    let not_run = || Err(GateError::NotRun("its memory is full".to_owned()));
-    let unanswered = Err(GateError::Unanswered("the connection broke".to_owned()));
-    let order = async |troubles: Vec<Result<Verdict, GateError>>| {
+    let (changed, not_run) = (
+        || Trouble::Answered(Ok(Verdict::VersionChanged)),
+        || Trouble::Answered(Err(GateError::NotRun("its memory is full".to_owned()))),
+    );
+    let unanswered = GateError::Unanswered("the connection broke".to_owned());
+    let order = async |troubles: Vec<Trouble>| {
         gate.decides.lock().extend(troubles);
         let answered = node.order(Some("K"), &[("A", 1)]).await;
         assert!(gate.decides.lock().is_empty(), "{answered:?}");
         answered.unwrap_err()
     };
-    let known = order(vec![Ok(Verdict::VersionChanged), not_run()]).await;
+    let known = order(vec![changed(), not_run()]).await;
     assert!(matches!(known, CommitError::Unavailable(_)), "{known:?}");
-    let lost = order(vec![unanswered, Ok(Verdict::VersionChanged), not_run()]).await;
+    let lost = Trouble::Answered(Err(unanswered));
+    let lost = order(vec![lost, changed(), not_run()]).await;
     assert!(matches!(lost, CommitError::OutcomeUnknown(_)), "{lost:?}");
+}
+
+/// A call that is late is accepted by other bytes than the node has made since: those of the gate
+/// go into the log. By its own, the item's versions would have a gap.
+#[tokio::test]
+async fn what_a_late_call_decided_is_appended_as_the_gate_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open(directory.path(), SqliteSettings::default()).unwrap();
+    let log: Arc<dyn EventLog> = Arc::new(log);
+    let gate = Troubled::late(Arc::new(MemoryGate::new(1000)), watch::channel(true).1);
+    let secrets = Arc::new(Secrets::generate());
+    let node = Node::over(gate.clone(), Arc::clone(&log), &secrets);
+    node.stock("A", 1).await;
+
+    let changed = Trouble::Answered(Ok(Verdict::VersionChanged));
+    gate.decides.lock().extend([Trouble::Late, changed]);
+    let discontinued = node.commands.discontinue(request(None), sku("A")).await;
+    let position = discontinued.unwrap().position;
+    let raw = log.read_at(position).await.unwrap();
+    let record = Record::decode(&raw.payload).unwrap();
+    // It was put, and received its stock, before.
+    assert_eq!(record.envelope.version, 3);
+}
+
+/// The first attempt was settled by another node just after this one was told that it is pending.
+#[tokio::test]
+async fn a_retry_beside_the_first_attempts_end_is_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open(directory.path(), SqliteSettings::default()).unwrap();
+    let log: Arc<dyn EventLog> = Arc::new(log);
+    let (memory, secrets) = (
+        Arc::new(MemoryGate::new(1000)),
+        Arc::new(Secrets::generate()),
+    );
+    let first = Node::over(memory.clone(), Arc::clone(&log), &secrets);
+    first.stock("A", 1).await;
+    let placed = first.order(Some("K"), &[("A", 1)]).await.unwrap();
+    let raw = log.read_at(placed.position).await.unwrap();
+    let record = Record::decode(&raw.payload).unwrap();
+    let current = memory.current().await.unwrap().unwrap();
+    while !memory.pending(&current, None).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+
+    let gate = Troubled::late(memory, watch::channel(true).1);
+    let second = Node::over(gate.clone(), log, &secrets);
+    let mut state = second.commands.committer().keeper().state();
+    let open = |state: &EpochState| matches!(state, EpochState::Open(_));
+    state.wait_for(open).await.unwrap();
+    let pending = Trouble::Answered(Ok(Verdict::Replayed {
+        record: record.envelope.id,
+        aggregate_id: record.envelope.aggregate_id.as_str().into(),
+        position: None,
+    }));
+    gate.decides.lock().push_back(pending);
+    let again = second.order(Some("K"), &[("A", 1)]).await.unwrap();
+    assert_eq!((again.value.id, again.replayed), (placed.value.id, true));
 }

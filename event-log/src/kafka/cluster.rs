@@ -99,10 +99,12 @@ impl Cluster {
     /// The sentence about a topic that was replaced; or no answer.
     pub(super) fn look(&self) -> Result<(), LogError> {
         native::serve_logs(self.admin.inner());
-        self.compare(&self.describe()?)
+        self.compare(&self.describe()?, 1)
     }
 
-    fn compare(&self, described: &BTreeMap<Topic, Described>) -> Result<(), LogError> {
+    /// `looks`: whether this is one of the looks that a missing topic is counted by. Others may come
+    /// at any pace.
+    fn compare(&self, described: &BTreeMap<Topic, Described>, looks: u32) -> Result<(), LogError> {
         let id = |topic: &Topic| described.get(topic).map(|now| now.id);
         let differs = |(topic, opened): &(&Topic, &Described)| id(topic) != Some(opened.id);
         let Some((topic, Described { name, .. })) = self.opened.iter().find(differs) else {
@@ -113,7 +115,7 @@ impl Cluster {
         };
         let sentence = topics::replaced(name);
         // Another id is certain. That a topic is missing may be a broker that knows little yet.
-        let missed = self.missed.fetch_add(1, Ordering::Relaxed) + 1;
+        let missed = self.missed.fetch_add(looks, Ordering::Relaxed) + looks;
         if id(topic).is_some() || missed >= MISSED_MAX {
             let _ = self.replaced.set(sentence.clone());
         }
@@ -123,7 +125,7 @@ impl Cluster {
     /// Looks at ids, counts and settings.
     pub(super) fn probe(&self) -> Result<(), LogError> {
         let described = self.describe()?;
-        self.compare(&described)?;
+        self.compare(&described, 0)?;
         for (topic, opened) in &self.opened {
             let now = described.get(topic).map_or(0, |now| now.partitions);
             if now != opened.partitions {

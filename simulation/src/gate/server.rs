@@ -127,6 +127,11 @@ impl Server {
         self.data = Data::default();
     }
 
+    /// Its scripts are gone; everything else stays.
+    pub fn flush_scripts(&mut self) {
+        self.scripts.clear();
+    }
+
     /// Changes its replication id, as when a first replica attaches.
     pub fn change_replid(&mut self, replid: u64) {
         self.replid = replid;

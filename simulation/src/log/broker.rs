@@ -27,6 +27,8 @@ pub struct Broker {
 #[derive(Debug, Default)]
 struct State {
     partitions: BTreeMap<Partition, Kept>,
+    /// Whether its disks are full: it shows what it has.
+    full: bool,
     /// Everything, in the order in which it landed.
     landed: Vec<(Duration, Position)>,
 }
@@ -50,6 +52,7 @@ impl Broker {
         partitions.insert(Partition::USER_KEYS, Kept::default());
         let state = State {
             partitions,
+            full: false,
             landed: vec![],
         };
         Arc::new(Self {
@@ -77,6 +80,16 @@ impl Broker {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    /// Whether it takes something into a partition now.
+    pub fn takes(&self, partition: Partition) -> bool {
+        !self.state.lock().full && self.has_leader(partition)
+    }
+
+    /// Fills its disks, or makes room.
+    pub fn set_full(&self, full: bool) {
+        self.state.lock().full = full;
+    }
+
     /// Every partition.
     pub fn partitions(&self) -> Vec<Partition> {
         self.state.lock().partitions.keys().copied().collect()
@@ -85,7 +98,9 @@ impl Broker {
     /// Puts an entry at the end of its partition.
     pub(super) fn land(&self, from: &str, entry: &Entry) -> Option<u64> {
         let mut state = self.state.lock();
-        let State { partitions, landed } = &mut *state;
+        let State {
+            partitions, landed, ..
+        } = &mut *state;
         let kept = partitions.get_mut(&entry.partition)?;
         let offset = kept.records.len() as u64;
         let payload = entry.payload.clone().unwrap_or_default();

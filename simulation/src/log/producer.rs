@@ -34,7 +34,7 @@ pub(super) async fn run(
             link.pass().await;
         }
         let partition = group[0].0.partition;
-        if !broker.has_leader(partition) {
+        if !broker.takes(partition) {
             let wait = broker.world.delay(500..=3_000);
             tokio::time::sleep(wait).await;
         }
@@ -48,7 +48,7 @@ fn append(broker: &Arc<Broker>, link: &Arc<Link>, entry: Entry, deliveries: Arc<
     let world = &broker.world;
     let (partition, id) = (entry.partition, entry.id);
     let unknown = || AppendFailure::Unknown("the request timed out".to_owned());
-    if !broker.has_leader(partition) {
+    if !broker.takes(partition) {
         return tell(broker, link, deliveries, entry, Err(unknown()));
     }
     if world.strikes(Fault::ProduceNotStarted) {

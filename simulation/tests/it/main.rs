@@ -3,6 +3,7 @@
 
 mod claims;
 mod gate;
+mod leaderless;
 mod log;
 #[cfg(feature = "planted")]
 mod planted;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use simulation::process::Processes;
 use simulation::totals::{Range, run_all};
 
-/// Seeds that once showed something, and a few more.
+/// A few worlds that every run plays.
 const FIXED: [u64; 14] = [1, 2, 3, 16, 23, 32, 43, 62, 69, 83, 100, 502, 10319, 20793];
 /// Fresh seeds are begun for so long.
 const FRESH_FOR: Duration = Duration::from_secs(20);

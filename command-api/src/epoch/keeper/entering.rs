@@ -23,11 +23,12 @@ impl Keeper {
     /// They end two generations later, too, and since it came any number of them may have begun:
     /// it belongs to the first.
     pub(crate) async fn enter(&self) -> Result<(Arc<OpenEpoch>, u64), String> {
+        // In this order: what opens in between is later than where it came in.
+        let came_in = self.adopted();
+        let may_refuse = came_in.filter(|came_in| *self.closed_at_gate.lock() < Some(*came_in));
         if let EpochState::Open(epoch) = &*self.state.borrow() {
             return Ok((Arc::clone(epoch), epoch.generation()));
         }
-        let came_in = self.adopted();
-        let may_refuse = came_in.filter(|came_in| *self.closed_at_gate.lock() < Some(*came_in));
         let mut state = self.state.subscribe();
         let open = state.wait_for(|state| matches!(state, EpochState::Open(_)));
         let waited = tokio::time::timeout(self.settings.recovery_wait, open).await;

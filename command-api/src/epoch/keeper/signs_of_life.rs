@@ -1,11 +1,11 @@
-//! Signs of life: what a node answers to one that is about to claim.
+//! Signs of life: what a node answers to one that is about to claim, and that an epoch is open.
 
 use std::sync::Weak;
 
-use record::epochs::EpochEntry;
+use record::epochs::{EpochEntry, partition_name};
 
-use super::Keeper;
-use crate::epoch::EpochState;
+use super::{Keeper, LOOK_AGAIN};
+use crate::epoch::{EpochState, OpenEpoch};
 
 /// Answers other nodes that ask whether the epoch lives which is open or being rebuilt here.
 pub(super) async fn answer(keeper: Weak<Keeper>) {
@@ -44,5 +44,23 @@ pub(super) async fn answer(keeper: Weak<Keeper>) {
         {
             tracing::warn!(%error, "a sign of life could not be given");
         }
+    }
+}
+
+impl Keeper {
+    /// Says of an epoch that is open that it is, where nobody has: the node that opened it may have
+    /// died before it could, and its claim would be waited for by whoever claims next.
+    pub(super) async fn say_open(&self, epoch: &OpenEpoch) {
+        let opened = self.history.borrow().opened.clone();
+        if opened.is_some_and(|(known, _)| known >= epoch.number()) {
+            return;
+        }
+        let (epoch, fences) = (epoch.number(), &epoch.current().fences);
+        let fences = fences.iter();
+        let fences = fences.map(|(p, offset)| (partition_name(*p), *offset));
+        let fences = fences.collect();
+        let said = self.append(EpochEntry::Opened { epoch, fences });
+        // The log may be away. Then whoever claims next waits.
+        let _ = tokio::time::timeout(LOOK_AGAIN, said).await;
     }
 }

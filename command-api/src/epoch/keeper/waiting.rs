@@ -68,6 +68,33 @@ impl Keeper {
         }
         Ok(Err(no_life(epoch)))
     }
+
+    /// Another node has claimed an epoch and not opened it: waits until it is known to be dead, before
+    /// a planned change makes a claim of its own. Meanwhile the open epoch serves.
+    ///
+    /// # Errors
+    /// That it lives.
+    pub(in crate::epoch) async fn outwait_rival(&self) -> Result<(), RecoveryError> {
+        self.catch_up_with_claims().await?;
+        let Some(claimed) = self.rival() else {
+            return Ok(());
+        };
+        let mut signs = Signs::after(&self.history.borrow(), Instant::now());
+        let asked = EpochEntry::SignOfLifeAsked {
+            epoch: claimed,
+            node: self.node,
+        };
+        self.append(asked).await?;
+        let deadline = Instant::now() + self.settings.sign_of_life_wait;
+        while Instant::now() < deadline {
+            if signs.show_life(&self.history.borrow(), Instant::now()) {
+                return Err(RecoveryError::Overtaken(claimed));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        *self.silent.lock() = Some(claimed);
+        Ok(())
+    }
 }
 
 /// What was heard while waiting.

@@ -7,9 +7,6 @@
 //! What must stay true: a call of another epoch than the published one finds it closed, also
 //! while the next one is being rebuilt, exactly as a deleted marker closes an epoch in Redis.
 
-#[cfg(all(feature = "planted-oversell", not(debug_assertions)))]
-compile_error!("`planted-oversell` sells more than there is; it is for tests only");
-
 mod decide;
 mod epoch_data;
 mod generations;

@@ -9,6 +9,7 @@ use domain::quantity::SUPPLIED_MAX;
 use record::envelope::VERSION_AT;
 
 use super::keys::{Namespace, OF_EPOCH};
+use crate::planted::{self, Planted::StockCheckLeftOut};
 
 pub(super) const LOAD: &str = "load";
 pub(super) const DECIDE: &str = "decide";
@@ -84,7 +85,7 @@ impl Epoch<'_> {
         } = self;
         let (pointer, prefix) = (namespace.pointer(), namespace.prefix(*number));
         let (first, last) = (VERSION_AT.start + 1, VERSION_AT.end);
-        let checks_stock = !cfg!(feature = "planted-oversell");
+        let checks_stock = !planted::is(StockCheckLeftOut);
         [
             format!("local POINTER, PREFIX = '{pointer}', '{prefix}'"),
             format!("local EPOCH, MASTER_REPLID = '{number}', '{master_replid}'"),
