@@ -70,6 +70,9 @@ enum What {
         /// The larger scenarios too
         #[arg(long)]
         full: bool,
+        /// Under each mutant its shortest history
+        #[arg(long)]
+        histories: bool,
     },
     /// One mutant and its shortest history
     Rule {
@@ -93,7 +96,7 @@ enum What {
 
 fn main() -> ExitCode {
     let holds = match Cli::parse().what {
-        What::All { full } => Ok(report::all(full)),
+        What::All { full, histories } => Ok(report::all(full, histories)),
         What::Rule {
             id,
             scenario,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -97,8 +98,10 @@ fn without(row: &Row) -> Vec<Rule> {
     without
 }
 
-/// Explores everything, two at a time, and prints in order.
-pub(crate) fn all(full: bool) -> bool {
+/// Explores everything, two at a time, and prints in order; under each mutant its shortest history,
+/// if asked.
+pub(crate) fn all(full: bool, histories: bool) -> bool {
+    let start = Instant::now();
     let scenarios: Vec<Scenario> = scenario::all()
         .into_iter()
         .filter(|it| full || !it.full)
@@ -107,21 +110,39 @@ pub(crate) fn all(full: bool) -> bool {
         "{:<22} {:>10} {:>6} {:>8}  outcome",
         "scenario", "states", "depth", "time"
     );
-    let explored = two_at_a_time(&scenarios, |it| explore(it, &[]), print_scenario);
-    let mut right = explored.iter().all(|it| it.broken.is_none() && it.finished);
+    let whole = two_at_a_time(&scenarios, |it| explore(it, &[]), print_scenario);
+    let mut right = whole.iter().all(|it| it.broken.is_none() && it.finished);
     println!();
     println!(
         "{:<4} {:<22} {:>10} {:>5}  {:<12} rule left out",
         "rule", "scenario", "states", "steps", "broken"
     );
-    let explored = two_at_a_time(
+    let mutants = two_at_a_time(
         ROWS,
         |row| explore_row(row).expect("every row names a scenario"),
-        print_row,
+        |row, explored| {
+            print_row(row, explored);
+            if let (true, Some(broken)) = (histories, &explored.broken) {
+                let scenario = find(row.scenario).expect("every row names a scenario");
+                print_history(&scenario, broken);
+                println!();
+            }
+        },
     );
-    for (row, explored) in ROWS.iter().zip(&explored) {
+    for (row, explored) in ROWS.iter().zip(&mutants) {
         right &= explored.broken.is_some() != row.not_shown.is_some();
     }
+    let states = |of: &[Explored]| of.iter().map(|it| it.states).sum::<usize>();
+    let needless = ROWS.iter().filter(|row| row.not_shown.is_some()).count();
+    println!();
+    println!(
+        "{} scenarios with {} states; {} rules with {} states, {needless} of them not shown; {:.0} s",
+        whole.len(),
+        states(&whole),
+        mutants.len(),
+        states(&mutants),
+        start.elapsed().as_secs_f32()
+    );
     right
 }
 
