@@ -50,8 +50,8 @@ pub(crate) struct Reading {
     pub(crate) stops_at_gaps: bool,
     /// Giving up a claim removes only one's own.
     pub(crate) gives_up_own: bool,
-    /// Where a reader went on from a checkpoint that did not hold the highest fence.
-    pub(crate) forgets_at: Option<(usize, usize)>,
+    /// Where a reader went on from its checkpoint.
+    pub(crate) resumes_at: Option<(usize, usize)>,
 }
 
 impl Reading {
@@ -61,7 +61,7 @@ impl Reading {
         skips_duplicates: true,
         stops_at_gaps: true,
         gives_up_own: true,
-        forgets_at: None,
+        resumes_at: None,
     };
 }
 
@@ -125,7 +125,8 @@ impl Protocol {
             let mut highest = 0;
             let until = partition.len.min(reading.until[index]);
             for (offset, entry) in partition.entries[..usize::from(until)].iter().enumerate() {
-                if reading.forgets_at == Some((index, offset)) {
+                let resumes = reading.resumes_at == Some((index, offset));
+                if resumes && !self.keeps(Rule::CheckpointsHoldFences) {
                     highest = 0;
                 }
                 if entry.is_fence() {

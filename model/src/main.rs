@@ -28,10 +28,28 @@
 //! a copy that would be a duplicate to everyone is not written. No other reduction is used.
 //!
 //! # What is not modelled
-//! Time, but for claims: back-off, bounds on waiting.
-//! Bytes: sizes, encodings, script errors, memory limits. Snapshots of the gate, which are folds. The
-//! cut of a batch. A claim attempted on a replica, which fails. Bounds: five commands, three epochs,
-//! two recoveries, two servers, and each scenario's own budget of faults.
+//! Time, but for claims: back-off, bounds on waiting. Bytes: sizes, encodings, script errors, memory
+//! limits. Bounds: four commands, three epochs, two recoveries, two servers, and each scenario's own
+//! budget of faults.
+//!
+//! # What has no mutant
+//! The model keeps these always, or knows nothing of them, so it does not show what they are for:
+//! - Decide: the order of its checks, but that the key comes first; the terms version compared of a
+//!   refusal, too; the fingerprint of a remembered refusal; a compare-and-set of stock; the same ids
+//!   when a call is repeated (other ids are what M32 leaves out); epoch, hashes and generation taken
+//!   together (a generation taken later is what M38 leaves out); a bound on tries.
+//! - A command that changes nothing; a record that the broker refuses for good; how many calls of a
+//!   command "unavailable" speaks of, but of decide's.
+//! - Settle: sent at once where others wait for it, and the answer that waits for it; before the
+//!   successor is appended. Completion: only what two scans found.
+//! - Claims: never on a replica; the base of the numbers; that a living epoch resets the wait;
+//!   `Opened`, but that claims without it lengthen the wait; the look at all claims before an open
+//!   epoch is adopted.
+//! - A request that waits for an epoch: here it begins with one.
+//! - Rebuilds: from snapshots; room in Redis; taking back what an overtaken one wrote; gate data that
+//!   cannot be read, but a missing value.
+//! - The retention of keys, and pruning by it: here a cancelled order's key is past it.
+//! - Projectors, but that a checkpoint holds the highest fence.
 
 use std::process::ExitCode;
 

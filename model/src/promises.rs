@@ -98,7 +98,7 @@ impl Protocol {
                 "an order rests on terms that are not in force",
             ));
         }
-        if !self.keeps(Rule::CheckpointsHoldFences) && self.readers_differ(state, book) {
+        if self.readers_differ(state, book) {
             broken.push((
                 Promise::ReadersAgree,
                 "a reader took a void record as valid",
@@ -189,7 +189,7 @@ impl Protocol {
         });
         places.into_iter().any(|place| {
             let reading = Reading {
-                forgets_at: Some(place),
+                resumes_at: Some(place),
                 ..Reading::TRUE
             };
             self.fold(state, &reading) != *book

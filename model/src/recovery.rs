@@ -333,7 +333,7 @@ impl Protocol {
             skips_duplicates: self.keeps(Rule::FoldsSkipDuplicates),
             stops_at_gaps: self.keeps(Rule::FoldsStopAtGaps),
             gives_up_own: self.keeps(Rule::GivesUpOnlyItsOwn),
-            forgets_at: None,
+            resumes_at: None,
         };
         let book = self.fold(state, &reading);
         let stopped = book.gap && self.keeps(Rule::FoldsStopAtGaps);

@@ -12,7 +12,7 @@ use std::hash::{Hash, Hasher};
 use zerocopy::{Immutable, IntoBytes};
 
 /// Requests of clients at most.
-pub(crate) const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 4;
 /// Nodes that complete what they find pending, after the attempts in [`State::tasks`].
 pub(crate) const COMPLETERS: usize = 1;
 pub(crate) const TASKS: usize = ATTEMPTS + COMPLETERS;

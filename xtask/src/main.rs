@@ -56,7 +56,8 @@ enum Task {
     },
     /// Explore the commit protocol's model and its mutants, printing what each rule is for
     Model {
-        /// Passed on to the model; `all --histories` prints each mutant's shortest history, `rule M01` one [default: all]
+        /// Passed on to the model; `all --histories` prints each mutant's shortest history,
+        /// `rule M01` one [default: all]
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
