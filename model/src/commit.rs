@@ -11,8 +11,13 @@ impl Protocol {
     /// registered only now and may have missed an earlier copy.
     pub(crate) fn put_before(&self, state: &mut State, task: usize) -> bool {
         let it = state.tasks[task];
-        let Some(first) = bits(it.before).min_by_key(|earlier| state.decided[*earlier] & 0x0f)
-        else {
+        let version = |earlier: &usize| state.decided[*earlier] & 0x0f;
+        let first = if self.keeps(Rule::OldestFirst) {
+            bits(it.before).min_by_key(version)
+        } else {
+            bits(it.before).max_by_key(version)
+        };
+        let Some(first) = first else {
             return false;
         };
         let partition = self.partition_of(first);
@@ -37,7 +42,11 @@ impl Protocol {
             epoch: it.epoch,
             version: state.decided[first],
         };
-        self.append_copy(state, partition, entry);
+        if self.keeps(Rule::PredecessorsAreReadBack) {
+            self.append_copy(state, partition, entry);
+        } else if !state.float(entry) {
+            return false;
+        }
         let it = &mut state.tasks[task];
         it.before &= !bit(first);
         it.behind |= bit(first);

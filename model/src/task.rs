@@ -321,7 +321,7 @@ impl Protocol {
                 it.record = 1 + small(attempt);
                 it.version = data.pending_version[attempt];
                 it.flags &= !Task::REFUSES;
-                if settled {
+                if settled || !self.keeps(Rule::PendingIsNoAnswer) {
                     self.answer(state, task, Answer::Yes);
                     state.tasks[task].step = Step::Done;
                 } else {

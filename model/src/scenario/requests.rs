@@ -107,6 +107,15 @@ pub(super) fn commands() -> Vec<Scenario> {
             )
         },
         Scenario {
+            faults: PLANNED,
+            ..scenario(
+                "predecessors",
+                "an item's price changes three times while the changes before are pending, an epoch \
+                 change",
+                vec![update(0), update(0), update(0)],
+            )
+        },
+        Scenario {
             terms: true,
             stock: [Some(2), None],
             partitions: 2,
