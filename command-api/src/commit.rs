@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use domain::sku::Sku;
 use domain::time::Time;
 use event_log::{Entry, EventLog};
@@ -246,13 +247,17 @@ impl Committer {
                         let why = "the gate accepted a refusal".to_owned();
                         return Err(CommitError::OutcomeUnknown(why));
                     };
-                    if *may_have_run {
-                        // What was accepted may be what an earlier, late call said.
-                        self.read_back.forget(attempt.record, append.partition);
-                        return self.take_over(epoch, attempt.record).await;
+                    // What was accepted may be what an earlier, late call said. Then completion appends
+                    // that, as the gate has it.
+                    let payload = with_version(&append, version);
+                    let id = attempt.record;
+                    if *may_have_run && !self.is_decided_as(epoch, id, &payload).await {
+                        self.read_back.forget(id, append.partition);
+                        let why = "an earlier call of this command was late".to_owned();
+                        return Err(CommitError::OutcomeUnknown(why));
                     }
                     return self
-                        .append_and_settle(attempt, append, version, predecessor, waiter)
+                        .append_and_settle(attempt, (append, payload), predecessor, waiter)
                         .await;
                 }
                 Verdict::Replayed {
@@ -404,13 +409,11 @@ impl Committer {
     async fn append_and_settle(
         &self,
         attempt: &Attempt<'_>,
-        append: Append,
-        version: u64,
+        (append, payload): (Append, Bytes),
         predecessor: Option<RecordId>,
         waiter: oneshot::Receiver<Sighting>,
     ) -> Result<Committed, CommitError> {
         failpoint::reached!("commit.decided");
-        let payload = with_version(&append, version);
         let record = Record::decode(&payload).map_err(|error| {
             self.read_back.forget(attempt.record, append.partition);
             CommitError::OutcomeUnknown(format!("the record cannot be read: {error}"))

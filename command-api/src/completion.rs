@@ -156,41 +156,30 @@ impl Committer {
             Some(position) => Some(position),
             None => self.complete(epoch, record, Settling::Queued).await?,
         };
-        match position {
-            Some(position) => self.committed_at(position, true).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Takes an attempt's own record on, by the bytes that the gate has of it.
-    pub(crate) async fn take_over(
-        &self,
-        epoch: &Arc<OpenEpoch>,
-        record: RecordId,
-    ) -> Result<Committed, CommitError> {
-        let Some(position) = self.complete(epoch, record, Settling::Awaited).await? else {
-            let why = "another node has just settled it".to_owned();
-            return Err(CommitError::OutcomeUnknown(why));
+        let Some(position) = position else {
+            return Ok(None);
         };
-        self.committed_at(position, false).await
-    }
-
-    /// What the log has at a position.
-    async fn committed_at(
-        &self,
-        position: Position,
-        replayed: bool,
-    ) -> Result<Committed, CommitError> {
         let unknown = |why: String| CommitError::OutcomeUnknown(why);
         let raw = self.log.read_at(position).await;
         let raw = raw.map_err(|error| unknown(error.to_string()))?;
         let record = Record::decode(&raw.payload).map_err(|error| unknown(error.to_string()))?;
-        Ok(Committed {
+        Ok(Some(Committed {
             record,
             position,
-            replayed,
+            replayed: true,
             snapshot: None,
-        })
+        }))
+    }
+
+    /// Whether these are the bytes of a record that the gate has decided and nobody has settled.
+    pub(crate) async fn is_decided_as(
+        &self,
+        epoch: &Arc<OpenEpoch>,
+        record: RecordId,
+        payload: &[u8],
+    ) -> bool {
+        let pending = self.gate.pending(epoch, Some(&[record])).await;
+        pending.is_ok_and(|pending| pending.iter().any(|it| it.payload == payload))
     }
 
     async fn complete_one(

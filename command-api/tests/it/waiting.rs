@@ -229,10 +229,10 @@ async fn what_may_still_be_decided_is_never_said_to_be_undone() {
     assert!(matches!(lost, CommitError::OutcomeUnknown(_)), "{lost:?}");
 }
 
-/// A call that is late is accepted by other bytes than the node has made since: those of the gate
-/// go into the log. By its own, the item's versions would have a gap.
+/// A call that is late is accepted by other bytes than the node has made since: completion appends
+/// those of the gate. By its own, the item's versions would have a gap.
 #[tokio::test]
-async fn what_a_late_call_decided_is_appended_as_the_gate_has_it() {
+async fn what_a_late_call_decided_is_not_appended_by_other_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let log = SqliteLog::open(directory.path(), SqliteSettings::default()).unwrap();
     let log: Arc<dyn EventLog> = Arc::new(log);
@@ -244,11 +244,16 @@ async fn what_a_late_call_decided_is_appended_as_the_gate_has_it() {
     let changed = Trouble::Answered(Ok(Verdict::VersionChanged));
     gate.decides.lock().extend([Trouble::Late, changed]);
     let discontinued = node.commands.discontinue(request(None), sku("A")).await;
-    let position = discontinued.unwrap().position;
-    let raw = log.read_at(position).await.unwrap();
-    let record = Record::decode(&raw.payload).unwrap();
+    let unknown = matches!(discontinued, Err(CommitError::OutcomeUnknown(_)));
+    assert!(unknown, "{discontinued:?}");
+    let current = gate.current().await.unwrap().unwrap();
+    let pending = gate.pending(&current, None).await.unwrap();
+    let record = Record::decode(&pending[0].payload).unwrap();
     // It was put, and received its stock, before.
     assert_eq!(record.envelope.version, 3);
+    let partition = pending[0].partition;
+    let log_has = log.extent(partition).await.unwrap();
+    assert_eq!(log_has.end, 3, "a fence, and what was there before");
 }
 
 /// The first attempt was settled by another node just after this one was told that it is pending.
