@@ -53,7 +53,7 @@ pub(crate) fn rule(id: &str, elsewhere: Option<&str>, promise: Option<&str>) -> 
         Some(name) => vec![find_promise(name)?],
     };
     let explored = explore_asking(&scenario, &without(row), &promises);
-    print_row(row, &explored);
+    print_row(row, scenario.name, &explored);
     if let Some(broken) = &explored.broken {
         print_history(&scenario, broken);
     }
@@ -121,7 +121,7 @@ pub(crate) fn all(full: bool, histories: bool) -> bool {
         ROWS,
         |row| explore_row(row).expect("every row names a scenario"),
         |row, explored| {
-            print_row(row, explored);
+            print_row(row, row.scenario, explored);
             if let (true, Some(broken)) = (histories, &explored.broken) {
                 let scenario = find(row.scenario).expect("every row names a scenario");
                 print_history(&scenario, broken);
@@ -194,7 +194,7 @@ fn print_scenario(scenario: &Scenario, explored: &Explored) {
     );
 }
 
-fn print_row(row: &Row, explored: &Explored) {
+fn print_row(row: &Row, scenario: &str, explored: &Explored) {
     let (promise, steps) = match &explored.broken {
         Some(broken) => {
             let mut promises = broken.promise.to_string();
@@ -208,7 +208,7 @@ fn print_row(row: &Row, explored: &Explored) {
     };
     println!(
         "{:<4} {:<22} {:>10} {:>5}  {promise:<12} {}",
-        row.id, row.scenario, explored.states, steps, row.text
+        row.id, scenario, explored.states, steps, row.text
     );
     if let Some(why) = row.not_shown {
         println!("{:54}{why}", "");

@@ -234,7 +234,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("M91", Rule::DamageIsNotUnknown, "damage", "an item with a snapshot and without a value is damage, not *unknown*"),
     row("M92", Rule::DamageIsAReason, "damage", "damage is a reason to recover"),
     row("M93", Rule::LoadChecksContinuity, "claims", "a load makes the continuity and marker check too"),
-    row("M94", Rule::ClaimsForAReason, "recoveries", "a node recovers only when the current epoch, read again, is closed or damaged or none; a time-out is no reason").not_shown("costs an epoch: a claim without a reason is a planned epoch change, with which the promises hold"),
+    row("M94", Rule::ClaimsForAReason, "failover", "a node recovers only when the current epoch, read again, is closed or damaged or none; a time-out is no reason").not_shown("costs an epoch: a claim without a reason is a planned epoch change, with which the promises hold"),
     row("M95", Rule::ComparesFingerprints, "key-reused", "a key that is known with another fingerprint is refused"),
     row("M96", Rule::OldestFirst, "predecessors", "the oldest predecessor goes first"),
     row("M97", Rule::PendingIsNoAnswer, "retry", "a known key whose record is pending is answered only after that was read back"),
