@@ -83,13 +83,13 @@ fn seconds(duration: impl Into<Option<Duration>>) -> String {
 pub(crate) fn printed(outcomes: &[Outcome]) -> String {
     let mut table = String::from(
         "| row | fault | commands | 2xx | refused | unanswered | longest silence | again after | \
-         drained in | verdict |\n|---|---|--:|--:|--:|--:|--:|--:|--:|---|\n",
+         at most | drained in | verdict |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
     );
     for outcome in outcomes {
         let Row { id, fault, .. } = outcome.row;
         write!(table, "| {id} | {fault} |").unwrap();
         match &outcome.measured {
-            None => table.push_str(" | | | | | | |"),
+            None => table.push_str(" | | | | | | | |"),
             Some(measured) => {
                 let counts = [
                     measured.commands,
@@ -100,7 +100,10 @@ pub(crate) fn printed(outcomes: &[Outcome]) -> String {
                 for count in counts {
                     write!(table, " {count} |").unwrap();
                 }
-                for time in [measured.silence, measured.again_after, measured.drained_in] {
+                // Nothing is stated where nothing was measured.
+                let stated = measured.again_after.map(|_| outcome.row.answers_within);
+                let (silence, again) = (measured.silence, measured.again_after);
+                for time in [silence, again, stated, measured.drained_in] {
                     write!(table, " {} |", seconds(time)).unwrap();
                 }
             }
@@ -143,7 +146,10 @@ pub(crate) fn write(outcomes: &[Outcome], rounds: u64, commit: &str) {
         "# Faults on real services: what came of each\n\nMade by `cargo xtask chaos --rounds \
          {rounds} --write` on {date} of commit {commit}, with a debug build, on two cores that \
          others used too. What the rows inject is in `chaos/rows/`, what is checked after each in \
-         `chaos/checks.rs`. \"–\": the figure would say nothing of the fault, because \
+         `chaos/checks.rs`. \"Again after\" is the time from the fault's end to the first 2xx of a \
+         request that was sent after it, \"at most\" what the row states for it: one that takes \
+         longer is BROKEN. It is several times what it takes, for a busy machine breaks no promise. \
+         \"–\": the figure would say nothing of the fault, because \
          [commands or read models rightly stand still](SCENARIOS.md#faults) until somebody mends \
          what is wrong.\n\n{}",
         printed(outcomes)
