@@ -6,14 +6,17 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::checks::Asked;
 use crate::door::Door;
 use crate::harness::process::{holdfast, run_with};
-use crate::harness::{Api, Client, Ended, Node, PASSWORD, Server, Services, eventually};
+use crate::harness::{
+    Api, Client, Ended, Node, PASSWORD, Server, Services, eventually, in_time, signal,
+};
 use crate::stage::Stage;
 
 /// Whom `command-api` makes the administrator.
@@ -225,8 +228,14 @@ impl Asked for Shop {
         Client::new(self.api.clone())
     }
 
-    /// Also `epoch change`.
     async fn tool(&self, name: &str) -> Ended {
+        run_with(self.tool_command(name), "").await
+    }
+}
+
+impl Shop {
+    /// Also `epoch change`.
+    fn tool_command(&self, name: &str) -> Command {
         let mut command = holdfast();
         command.args(name.split(' '));
         command.arg("--data").arg(self.data.path());
@@ -241,7 +250,38 @@ impl Asked for Shop {
             // As the servers have it, by default.
             command.args(["--key-retention-hours", "168"]);
         }
-        run_with(command, "").await
+        command
+    }
+
+    /// Begins a planned change of the epoch, and returns when it stands still at this point.
+    pub(crate) async fn change_epoch_up_to(&self, point: &str) -> Stopped {
+        self.arm();
+        let mut command = self.tool_command("epoch change");
+        let stop = format!("{point}=return(stop@{})", armed(self.data.path()).display());
+        let piped = command
+            .env("FAILPOINTS", stop)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let process = piped.spawn().unwrap();
+        let pid = process.id().expect("it runs");
+        eventually(&format!("the change came to {point}"), async || {
+            is_stopped(pid).then_some(())
+        })
+        .await;
+        Stopped(process)
+    }
+}
+
+/// A tool that stands still. Dropped, it is killed.
+pub(crate) struct Stopped(Child);
+
+impl Stopped {
+    /// Lets it go on, however it ends.
+    pub(crate) async fn goes_on_to_its_end(self) {
+        signal(self.0.id().expect("it runs"), "-CONT");
+        let ended = in_time("the tool has ended", self.0.wait_with_output()).await;
+        ended.unwrap();
     }
 }
 
@@ -307,7 +347,10 @@ fn is_down(node: &mut Node) -> bool {
     if !matches!(node.process.try_wait(), Ok(None)) {
         return true;
     }
-    let pid = node.process.id().expect("it runs");
+    is_stopped(node.process.id().expect("it runs"))
+}
+
+fn is_stopped(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The state is the first word after the name, which stands in parentheses.
     let state = stat.rsplit(") ").next();

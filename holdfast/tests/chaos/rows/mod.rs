@@ -110,6 +110,7 @@ pub(crate) fn all() -> Vec<Row> {
         failover::ROWS,
         recovery::ROWS,
         snapshots::ROWS,
+        recovery::MORE_LOST,
         kafka::ROWS,
         projectors::ROWS,
         mysql::ROWS,

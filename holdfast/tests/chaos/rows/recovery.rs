@@ -1,9 +1,6 @@
 //! F7: recoveries that end or pause between any two of their steps, that meet each other, and that
 //! begin with many commands in flight; and planned changes of the epoch.
 
-use std::time::Duration;
-
-use rand::Rng;
 use tokio::task::JoinSet;
 
 use super::Row;
@@ -15,6 +12,14 @@ use crate::scene::Scene;
 use crate::shop::Role;
 
 const THOUSAND: u32 = 1000;
+
+/// Where a planned change is interrupted: claimed and nothing else, fenced, begun, written.
+const OF_A_CHANGE: [&str; 4] = [
+    "recovery.claimed",
+    "recovery.fenced",
+    "recovery.marked",
+    "recovery.rebuilt",
+];
 
 pub(super) const ROWS: &[Row] = &[
     row!(
@@ -145,6 +150,65 @@ pub(super) const ROWS: &[Row] = &[
     ),
 ];
 
+/// What is lost at the other points: Redis alone, and Redis together with the recovering node.
+pub(super) const MORE_LOST: &[Row] = &[
+    row!("F7.x", "Redis killed after the claim", f07_redis_killed)
+        .at("recovery.claimed=stop")
+        .answers_within(45),
+    row!(
+        "F7.y",
+        "Redis killed when the claim is read back",
+        f07_redis_killed
+    )
+    .at("recovery.claim-read-back=stop")
+    .answers_within(45),
+    row!(
+        "F7.z",
+        "Redis killed with some fences written",
+        f07_redis_killed
+    )
+    .at("recovery.one-fence=stop")
+    .answers_within(45),
+    row!(
+        "F7.aa",
+        "Redis killed when all fences are written",
+        f07_redis_killed
+    )
+    .at("recovery.fenced=stop")
+    .answers_within(45),
+    row!("F7.ab", "Redis killed after the fold", f07_redis_killed)
+        .at("recovery.folded=stop")
+        .answers_within(45),
+    row!(
+        "F7.ac",
+        "Redis killed when the marker is written",
+        f07_redis_killed
+    )
+    .at("recovery.marked=stop")
+    .answers_within(45),
+    row!(
+        "F7.ad",
+        "the recovering node and Redis killed when all fences are written",
+        f07_node_and_redis_killed
+    )
+    .at("recovery.fenced=stop")
+    .answers_within(45),
+    row!(
+        "F7.ae",
+        "the recovering node and Redis killed in the middle of the rebuild",
+        f07_node_and_redis_killed
+    )
+    .at("recovery.piece-written=stop")
+    .answers_within(45),
+    row!(
+        "F7.af",
+        "the recovering node and Redis killed before the rebuild is published",
+        f07_node_and_redis_killed
+    )
+    .at("recovery.rebuilt=stop")
+    .answers_within(45),
+];
+
 impl Scene<'_> {
     async fn flush(&self) {
         ask(&self.shop.redis[0], &["FLUSHALL"]).await;
@@ -186,6 +250,20 @@ async fn f07_redis_killed(scene: &mut Scene<'_>) {
     scene.shop.redis[0].restart().await;
     scene.shop.node(recovering).signal("-CONT");
     scene.is_over();
+}
+
+/// At one moment: neither sees that the other is gone. The other node recovers alone.
+async fn f07_node_and_redis_killed(scene: &mut Scene<'_>) {
+    scene.begins();
+    scene.shop.arm();
+    scene.flush().await;
+    let recovering = scene.shop.struck().await;
+    scene.shop.redis[0].kill();
+    scene.shop.node(recovering).kill().await;
+    scene.shop.redis[0].restart().await;
+    scene.is_over();
+    scene.load.accepts(20).await;
+    scene.shop.restart(recovering).await;
 }
 
 /// The other node takes over from one that shows no life, and that one must not undo it.
@@ -236,15 +314,13 @@ async fn f07_planned(scene: &mut Scene<'_>) {
 }
 
 /// Whether the change comes about or is given up for the recovery, there is one epoch afterwards.
+/// Who changes it stands still while Redis is flushed.
 async fn f07_planned_and_flushed(scene: &mut Scene<'_>) {
     scene.begins();
-    for _ in 0..4 {
-        let time = Duration::from_millis(scene.draws.random_range(0..800));
-        let flushed = async {
-            tokio::time::sleep(time).await;
-            scene.flush().await;
-        };
-        tokio::join!(scene.shop.tool("epoch change"), flushed);
+    for point in OF_A_CHANGE {
+        let change = scene.shop.change_epoch_up_to(point).await;
+        scene.flush().await;
+        change.goes_on_to_its_end().await;
         scene.load.accepts(5).await;
     }
     scene.is_over();
