@@ -54,9 +54,18 @@ fn text(value: &Value) -> String {
 impl Shop {
     /// The key of the current epoch's hash of this name, in its master.
     pub(crate) async fn gate_key(&self, name: &str) -> String {
-        let space = &self.services.name;
-        let pointer = format!("{{{space}}}:current");
-        let epoch = ask(&self.redis[0], &["HGET", &pointer, "epoch"]).await;
-        format!("{{{space}}}:{epoch}:{name}")
+        self.key_of(self.epoch_of(0).await, name)
+    }
+
+    /// The same of any epoch.
+    pub(crate) fn key_of(&self, epoch: u64, name: &str) -> String {
+        format!("{{{}}}:{epoch}:{name}", self.services.name)
+    }
+
+    /// The number of the epoch that the master, or its replica, has.
+    pub(crate) async fn epoch_of(&self, number: usize) -> u64 {
+        let pointer = format!("{{{}}}:current", self.services.name);
+        let epoch = ask(&self.redis[number], &["HGET", &pointer, "epoch"]).await;
+        epoch.parse().unwrap()
     }
 }

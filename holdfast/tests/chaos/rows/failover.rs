@@ -56,6 +56,13 @@ impl Scene<'_> {
         self.shop.replica_is_master();
     }
 
+    /// How many commands a master remembers by their keys: it grows with each that it accepts.
+    async fn decided(&self, number: usize, epoch: u64) -> u32 {
+        let keys = self.shop.key_of(epoch, "keys");
+        let decided = ask(&self.shop.redis[number], &["HLEN", &keys]).await;
+        decided.parse().unwrap()
+    }
+
     fn all_go_to(&self, number: usize) {
         for door in &self.shop.redis_doors {
             door.lead_to(self.shop.redis[number].port);
@@ -63,11 +70,24 @@ impl Scene<'_> {
     }
 }
 
+/// What was promoted decides nothing in its old master's epoch: the other node rebuilds it in a new
+/// one. The old master goes on in its own until its node hears of that.
 async fn f06_two_masters(scene: &mut Scene<'_>) {
+    let old = scene.shop.epoch_of(0).await;
     scene.begins();
     scene.promote(1).await;
     scene.shop.redis_doors[1].lead_to(scene.shop.redis[1].port);
+    let before = scene.decided(0, old).await;
+    let new = eventually("what was promoted is rebuilt", async || {
+        let now = scene.shop.epoch_of(1).await;
+        (now > old).then_some(now)
+    })
+    .await;
+    let rebuilt = scene.decided(1, new).await;
     scene.load.accepts(20).await;
+    let (in_old, in_new) = (scene.decided(0, old).await, scene.decided(1, new).await);
+    scene.expect(in_old > before, "the old master decided nothing any more");
+    scene.expect(in_new > rebuilt, "what was promoted decided nothing");
     tokio::time::sleep(Duration::from_secs(3)).await;
     scene.all_go_to(1);
     scene.demote(0, 1).await;
