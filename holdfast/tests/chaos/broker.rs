@@ -89,3 +89,35 @@ impl Scene<'_> {
         assert!(output.status.success(), "{output:?}");
     }
 }
+
+/// Kafka's number of Produce, and of the error by which a producer fails for good.
+const PRODUCE: i16 = 0;
+const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
+/// Up to which version of Produce a reply has no tags and no lengths of one byte.
+const PRODUCE_VERSION_PLAIN: i16 = 8;
+
+/// Writes that error into a reply to the append that was asked for last. Others pass as they are.
+pub(crate) fn out_of_sequence(asked: &[u8], reply: &mut [u8]) {
+    let number = |at: usize| Some(i16::from_be_bytes(asked.get(at..at + 2)?.try_into().ok()?));
+    let (Some(PRODUCE), Some(version)) = (number(4), number(6)) else {
+        return;
+    };
+    // The number of the call.
+    if asked.get(8..12) != reply.get(4..8) {
+        return;
+    }
+    // One topic with one partition, as librdkafka appends: its name, the partition, the error.
+    let error = if version <= PRODUCE_VERSION_PLAIN {
+        let Some(name) = reply.get(12..14) else {
+            return;
+        };
+        14 + usize::from(u16::from_be_bytes([name[0], name[1]])) + 8
+    } else {
+        let Some(name) = reply.get(10) else { return };
+        assert!(*name < 128, "a name's length is in one byte");
+        10 + usize::from(*name) + 5
+    };
+    if let Some(error) = reply.get_mut(error..error + 2) {
+        error.copy_from_slice(&OUT_OF_ORDER_SEQUENCE_NUMBER.to_be_bytes());
+    }
+}

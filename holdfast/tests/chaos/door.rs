@@ -1,5 +1,5 @@
 //! A door: a TCP proxy before a service, by which a test cuts, holds and delays what passes, swallows
-//! replies, and leads to another service.
+//! and forges replies, and leads to another service.
 //!
 //! What must stay true: bytes of one connection are never reordered, and one whose bytes were
 //! swallowed is closed before anything else passes it, as a broken network does.
@@ -25,6 +25,8 @@ pub(crate) enum Passing {
     RepliesLost,
     /// Everything passes this much later.
     Slow(Duration),
+    /// Everything passes, and Kafka's replies to appends say that they were out of order.
+    OutOfSequence,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -185,6 +187,9 @@ async fn pass(
             }
             (Direction::There(asked), _) => {
                 *asked.lock().unwrap() = buffer[..length.min(HEAD)].to_vec();
+            }
+            (Direction::Back(asked, _), Passing::OutOfSequence) => {
+                crate::broker::out_of_sequence(&asked.lock().unwrap(), &mut buffer[..length]);
             }
             (Direction::Back(..), _) => {}
         }

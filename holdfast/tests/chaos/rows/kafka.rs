@@ -1,5 +1,5 @@
-//! F8: a leader is killed, paused, silent; records land though nobody is told; topics are changed
-//! under the service.
+//! F8: a leader is killed, paused, silent; records land though nobody is told, or producers are told
+//! what makes them fail for good; topics are changed under the service.
 
 use std::time::Duration;
 
@@ -49,6 +49,11 @@ pub(super) const ROWS: &[Row] = &[
         "F8.i",
         "a partition added to orders: said and refused, for good",
         f08_partition_added
+    ),
+    row!(
+        "F8.j",
+        "records land, and replies say OUT_OF_ORDER_SEQUENCE: producers fail for good",
+        f08_fatal_errors
     ),
 ];
 
@@ -174,6 +179,23 @@ async fn f08_partition_added(scene: &mut Scene<'_>) {
         &format!("it does not say what is wrong: {refused}"),
     );
     scene.afterwards = Afterwards::Log;
+}
+
+/// What no healthy broker says is put into its replies. librdkafka can then no longer tell which of
+/// its records stand in the log, and sends nothing any more: each node needs a new producer.
+async fn f08_fatal_errors(scene: &mut Scene<'_>) {
+    scene.begins();
+    scene.doors_of_kafka(Passing::OutOfSequence);
+    for role in [Role::CommandApi(0), Role::CommandApi(1)] {
+        eventually("its producer is replaced", async || {
+            let said = scene.shop.node(role).said();
+            said.contains("the producer failed for good and was replaced")
+                .then_some(())
+        })
+        .await;
+    }
+    scene.doors_of_kafka(Passing::Open);
+    scene.is_over();
 }
 
 impl crate::shop::Shop {
