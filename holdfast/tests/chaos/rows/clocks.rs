@@ -11,7 +11,8 @@ pub(super) const ROWS: &[Row] = &[
         "F12.a",
         "clocks of the two nodes jump apart by hours, and back",
         f12_clocks_jump
-    ),
+    )
+    .in_short(),
     row!(
         "F12.b",
         "clocks jump by hours and Redis is flushed each time",

@@ -11,7 +11,7 @@ use crate::harness::{PATIENCE, eventually};
 use crate::scene::Scene;
 
 pub(super) const ROWS: &[Row] = &[
-    row!("F10.a", "MySQL killed and restarted", f10_killed),
+    row!("F10.a", "MySQL killed and restarted", f10_killed).in_short(),
     row!("F10.b", "deadlocks for 4 s (1213)", f10_deadlocks),
     row!(
         "F10.c",

@@ -95,7 +95,8 @@ pub(super) const ROWS: &[Row] = &[
         "F3.a",
         "sixty clients hang up while their orders run",
         f03_clients_hang_up
-    ),
+    )
+    .in_short(),
 ];
 
 async fn f01_killed_at_any_moment(scene: &mut Scene<'_>) {
