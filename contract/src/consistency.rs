@@ -123,7 +123,12 @@ fn highest(positions: impl IntoIterator<Item = Position>) -> Vec<Position> {
 }
 
 /// Never change a number: tokens that are under way would name another topic.
-const TOPICS: [(Topic, u8); 3] = [(Topic::Users, 1), (Topic::Orders, 2), (Topic::Inventory, 3)];
+const TOPICS: [(Topic, u8); 4] = [
+    (Topic::Users, 1),
+    (Topic::Orders, 2),
+    (Topic::Inventory, 3),
+    (Topic::UserKeys, 4),
+];
 
 fn topic_number(topic: Topic) -> u8 {
     TOPICS

@@ -56,19 +56,15 @@ pub(crate) struct Credentials {
     pub password: String,
 }
 
-/// Makes the first administrator if nobody has ever registered. Returns its credentials where
-/// they were generated here and nobody else knows them.
+/// Makes the first administrator, where nobody has registered. Returns its credentials where they
+/// were generated here and nobody else knows them.
 ///
 /// # Errors
 /// One sentence where the given address or password cannot be used.
 pub(crate) async fn first_admin(
-    log: &dyn EventLog,
     commands: &Commands,
     email: Option<&str>,
 ) -> Result<Option<Credentials>> {
-    if anybody_has_registered(log).await? {
-        return Ok(None);
-    }
     let given = std::env::var(ADMIN_PASSWORD_VARIABLE).ok();
     let generated = given.is_none();
     let password = given.unwrap_or_else(|| {
@@ -99,7 +95,10 @@ pub(crate) async fn first_admin(
 
 /// Whether the log has a valid record of a user. Before the first one there are only fences, one
 /// per epoch, and records that a fence made void.
-async fn anybody_has_registered(log: &dyn EventLog) -> Result<bool> {
+///
+/// # Errors
+/// When the log does not answer.
+pub(crate) async fn anybody_has_registered(log: &dyn EventLog) -> Result<bool> {
     for number in 0..log.layout().count(Topic::Users) {
         let partition = Partition {
             topic: Topic::Users,

@@ -130,7 +130,7 @@ async fn places(args: &AuditArgs) -> Result<Places> {
             Ok((log, read_models, None))
         }
         (Some(_), mysql) => {
-            let log = services::open_log(&args.kafka).await?;
+            let log = services::open_log_to_look(&args.kafka).await?;
             let read_models = match mysql {
                 Some(url) => Some(ReadModels::mysql(url.reveal(), 1)?),
                 None => None,

@@ -50,7 +50,7 @@ pub(crate) async fn run(args: LogArgs) -> Result<ExitCode> {
     let subject = subject(&args)?;
     let log: Arc<dyn EventLog> = match &args.kafka.kafka {
         None => Arc::new(SqliteLog::open_read_only(&args.data.data)?),
-        Some(_) => services::open_log(&args.kafka).await?,
+        Some(_) => services::open_log_to_look(&args.kafka).await?,
     };
     let form = if args.json { json } else { line };
     let mut out = BufWriter::new(std::io::stdout());

@@ -88,7 +88,7 @@ pub(crate) async fn run(args: ReplayArgs) -> Result<()> {
     let last = match (&args.kafka.kafka, &args.mysql.mysql) {
         (None, None) => embedded(&args.data.data, show).await?,
         (Some(_), Some(mysql)) => {
-            let log = services::open_log(&args.kafka).await?;
+            let log = services::open_log_to_look(&args.kafka).await?;
             let database = Database::mysql(mysql.reveal(), args.mysql.mysql_connections)?;
             here(log, &ReadModels::new(database), show).await?
         }

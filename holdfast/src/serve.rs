@@ -169,9 +169,9 @@ impl Whole {
         };
         let router = api::router(served, &args.http)?;
         let email = args.admin.admin_email.as_deref();
-        let first = admin::first_admin(&*write_side.log, &write_side.commands, email);
-        // Not to be broken off: nobody would ever hear its password.
-        let credentials = first.await?;
+        let Some(credentials) = first_admin(&stopping, &write_side, email).await? else {
+            return Ok(());
+        };
         let place = if directory.is_some() {
             format!("embedded, data in {}", args.data.data.display())
         } else {
@@ -215,9 +215,9 @@ pub(crate) async fn command_api(args: CommandApiArgs) -> Result<()> {
     };
     let router = api::router(served, &args.http)?;
     let email = args.admin.admin_email.as_deref();
-    let first = admin::first_admin(&*write_side.log, &write_side.commands, email);
-    // Not to be broken off: nobody would ever hear its password.
-    let credentials = first.await?;
+    let Some(credentials) = first_admin(&stopping, &write_side, email).await? else {
+        return Ok(());
+    };
     announce(&listener, "command-api", credentials.as_ref())?;
     http::serve(listener, router, &args.http, stopping).await?;
     write_side.finish(FINISH_WITHIN).await;
@@ -302,6 +302,21 @@ async fn unless_stopped<T>(
     work: impl Future<Output = Result<T>>,
 ) -> Result<Option<T>> {
     stopping.run_until_cancelled(work).await.transpose()
+}
+
+/// Makes the first administrator where nobody has registered; `None` where a signal came before that
+/// was known. Then it is not broken off: nobody would ever hear the password.
+async fn first_admin(
+    stopping: &CancellationToken,
+    write_side: &WriteSide,
+    email: Option<&str>,
+) -> Result<Option<Option<Credentials>>> {
+    let registered = admin::anybody_has_registered(&*write_side.log);
+    Ok(match unless_stopped(stopping, registered).await? {
+        None => None,
+        Some(true) => Some(None),
+        Some(false) => Some(admin::first_admin(&write_side.commands, email).await?),
+    })
 }
 
 fn signing(args: &crate::settings::KeyArgs, data: &Path) -> Result<(TokenSigner, TokenVerifier)> {

@@ -52,6 +52,18 @@ pub(crate) async fn open_log(args: &KafkaArgs) -> Result<Arc<dyn EventLog>> {
     Ok(Arc::new(KafkaLog::open(kafka_settings(args)?).await?))
 }
 
+/// The log in Kafka for who only looks: verified, and nothing is made.
+///
+/// # Errors
+/// As [`open_log`]; and one sentence where there is no log.
+pub(crate) async fn open_log_to_look(args: &KafkaArgs) -> Result<Arc<dyn EventLog>> {
+    let settings = KafkaSettings {
+        makes_topics: false,
+        ..kafka_settings(args)?
+    };
+    Ok(Arc::new(KafkaLog::open(settings).await?))
+}
+
 /// How Kafka is reached.
 ///
 /// # Errors

@@ -176,7 +176,7 @@ pub(crate) struct MysqlArgs {
     )]
     pub mysql: Option<Hidden>,
     /// Connections that queries share.
-    #[arg(long, env = "HOLDFAST_MYSQL_CONNECTIONS", default_value_t = 10)]
+    #[arg(long, env = "HOLDFAST_MYSQL_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub mysql_connections: u32,
 }
 
@@ -230,7 +230,7 @@ pub(crate) struct HttpArgs {
     )]
     pub trusted_proxies: Vec<IpAddr>,
     /// Seconds that a connection may take to send a request's head, and may be idle.
-    #[arg(long, env = "HOLDFAST_HEAD_TIMEOUT_SECONDS", default_value_t = 25)]
+    #[arg(long, env = "HOLDFAST_HEAD_TIMEOUT_SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub head_timeout_seconds: u64,
     /// Seconds until the process ends after SIGTERM or Ctrl-C; a second signal ends it at once.
     #[arg(long, env = "HOLDFAST_SHUTDOWN_SECONDS", default_value_t = 20)]

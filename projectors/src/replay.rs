@@ -42,6 +42,9 @@ use lock::Lock;
 /// How many partitions are rebuilt at a time: over two connections rows are written fastest.
 const TASKS: usize = 2;
 
+/// So few records that came meanwhile are nearly none.
+const CAUGHT_UP: u64 = 1_000;
+
 /// How long whoever reads the tables may read on before the swap is tried again.
 const READ_ON: Duration = Duration::from_secs(5);
 
@@ -79,6 +82,9 @@ pub enum ReplayError {
     /// The store does not answer.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// No server has begun the log yet.
+    #[error("the log has nothing yet: start a server, or check where the log is")]
+    Empty,
     /// Another replay is under way.
     #[error("another replay of these read models is under way")]
     Busy,
@@ -95,25 +101,28 @@ pub async fn replay(
     live: &ReadModels,
     progress: impl Fn(ReplayProgress) + Sync,
 ) -> Result<Replayed, ReplayError> {
+    let claims = log.extent(Partition::EPOCHS).await;
+    if claims.map_err(ProjectorError::from)?.end == 0 {
+        return Err(ReplayError::Empty);
+    }
     migrations::schema::run(live.database()).await?;
     let log_id = source::log_id(&log).await.map_err(ProjectorError::from)?;
-    let lock = Lock::take(live).await?.ok_or(ReplayError::Busy)?;
-    tables::make(live).await?;
-    let mut replay = Replay {
+    let mut lock = Lock::take(live).await?.ok_or(ReplayError::Busy)?;
+    tables::make(live, &mut lock).await?;
+    let replay = Replay {
         log,
         log_id,
         live,
         rebuilt: live.beside(),
-        lock,
         progress,
     };
-    let outcome = replay.run().await;
+    let outcome = replay.run(&mut lock).await;
     // What is left behind changes nothing of the outcome, and the next replay drops it.
-    if let Err(error) = tables::discard(live).await {
+    if let Err(error) = tables::discard(live, &mut lock).await {
         tracing::warn!(%error, "tables of a replay are left behind");
     }
     // Also where a freeze is left behind: with the connection goes all that it held.
-    if let Err(error) = replay.lock.release().await {
+    if let Err(error) = lock.release().await {
         tracing::warn!(%error, "a replay's connection did not close in order");
     }
     outcome
@@ -124,8 +133,8 @@ pub async fn replay(
 /// # Errors
 /// When the store does not answer.
 pub async fn clear_up(live: &ReadModels) -> Result<(), DatabaseError> {
-    if let Some(lock) = Lock::take(live).await? {
-        tables::discard(live).await?;
+    if let Some(mut lock) = Lock::take(live).await? {
+        tables::discard(live, &mut lock).await?;
         lock.release().await?;
     }
     Ok(())
@@ -136,18 +145,37 @@ struct Replay<'a, P> {
     log_id: Uuid,
     live: &'a ReadModels,
     rebuilt: ReadModels,
-    lock: Lock,
     progress: P,
 }
 
 impl<P: Fn(ReplayProgress) + Sync> Replay<'_, P> {
-    async fn run(&mut self) -> Result<Replayed, ReplayError> {
+    async fn run(&self, lock: &mut Lock) -> Result<Replayed, ReplayError> {
         // 1. Up to where the live tables are, while they go on.
-        self.rebuild_until(self.live_ends().await?).await?;
-        tables::make_indexes(self.live).await?;
+        lock.held_during(self.catch_up()).await?;
+        lock.held_during(async { Ok(tables::make_indexes(self.live).await?) })
+            .await?;
         // 2. Up to where they stand still.
         let _frozen_here = self.live.frozen.write().await;
-        self.lock.freeze_elsewhere().await?;
+        lock.freeze_elsewhere().await?;
+        let replayed = lock.held_during(self.compare()).await?;
+        // 4. They change places.
+        lock.thaw_elsewhere().await?;
+        while !tables::swap(self.live, lock).await? {
+            tracing::info!("somebody reads the tables; they change places when that ends");
+            tokio::time::sleep(READ_ON).await;
+            // They must not stand where the live ones stood long ago.
+            while lock.held_during(self.catch_up()).await? > CAUGHT_UP {}
+        }
+        Ok(replayed)
+    }
+
+    /// Takes in what the live tables have by now. How many records that were.
+    async fn catch_up(&self) -> Result<u64, ReplayError> {
+        self.rebuild_until(self.live_ends().await?).await
+    }
+
+    /// The rest of what the frozen tables have, and whether the rebuilt ones are the same.
+    async fn compare(&self) -> Result<Replayed, ReplayError> {
         let ends = self.live_ends().await?;
         let records = ends.values().sum();
         self.rebuild_until(ends).await?;
@@ -160,14 +188,6 @@ impl<P: Fn(ReplayProgress) + Sync> Replay<'_, P> {
                 ?differences,
                 "the rebuilt read models differ from the live ones"
             );
-        }
-        // 4. They change places.
-        self.lock.thaw_elsewhere().await?;
-        while !tables::swap(self.live, &mut self.lock).await? {
-            tracing::info!("somebody reads the tables; they change places when that ends");
-            tokio::time::sleep(READ_ON).await;
-            // They must not stand where the live ones stood long ago.
-            self.rebuild_until(self.live_ends().await?).await?;
         }
         Ok(Replayed {
             records,
@@ -209,10 +229,12 @@ impl<P: Fn(ReplayProgress) + Sync> Replay<'_, P> {
         Ok(ends)
     }
 
-    async fn rebuild_until(&self, ends: BTreeMap<Partition, u64>) -> Result<(), ReplayError> {
+    /// How many records were taken in.
+    async fn rebuild_until(&self, ends: BTreeMap<Partition, u64>) -> Result<u64, ReplayError> {
         let marks = self.rebuilt.marks().await?;
         let had = |partition: &Partition| marks.get(partition).map_or(0, |mark| mark.next_offset);
-        let done = AtomicU64::new(ends.keys().map(had).sum());
+        let before = ends.keys().map(had).sum();
+        let done = AtomicU64::new(before);
         let total = ends.values().sum();
         let tasks = source::dealt(ends.keys().copied(), TASKS)
             .into_iter()
@@ -229,6 +251,6 @@ impl<P: Fn(ReplayProgress) + Sync> Replay<'_, P> {
                 Ok::<(), ProjectorError>(())
             });
         futures::future::try_join_all(tasks).await?;
-        Ok(())
+        Ok(done.into_inner() - before)
     }
 }

@@ -29,6 +29,8 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The pause after the first poll; doubled after each, up to the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(80);
+/// So long a store may take to say how far it is, whatever the wait.
+const POLL_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// The read models once they have seen what the client's consistency tokens name. A handler
 /// cannot ask anything without having waited.
@@ -104,7 +106,10 @@ impl Progress {
         let mut pause = PAUSE_FIRST;
         loop {
             // Rows of no log yet have seen nothing, and cannot tell whose a token is.
-            if let Some(rows) = self.poll().await? {
+            let left = longest.saturating_sub(began.elapsed()).max(POLL_AT_LEAST);
+            let polled = tokio::time::timeout(left, self.poll()).await;
+            let polled = polled.map_err(|_| Problem::not_yet_consistent(RETRY_AFTER))?;
+            if let Some(rows) = polled? {
                 let tokens = ConsistencyTokens::new(self.key.clone(), rows.log_id);
                 if rows.cover(&tokens.positions(headers)?) {
                     return Ok(());

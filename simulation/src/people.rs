@@ -46,7 +46,7 @@ pub(crate) async fn ask(node: &Node, request: Request, wish: &Wish) -> Result<Op
                 let fits = user.email.as_deref() == Some(email.as_str());
                 fits && user.name.as_deref() == Some(&name) && user.role == Role::Customer
             };
-            answer(registered.await, fits)
+            answer(registered.await.map(|(outcome, _)| outcome), fits)
         }
         Wish::Rename { user, name } => {
             let named = Name::parse(&name).map_err(invalid)?;

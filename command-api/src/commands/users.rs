@@ -8,9 +8,9 @@ use domain::ids::{SessionId, UserId};
 use domain::text::{Name, Password};
 use domain::time::Time;
 use domain::user::{ExistingUser, Role, User, UserCommand, UserRefusal};
-use event_log::Entry;
+use event_log::{Entry, LogError};
 use personal_data::{Field, PersonalKey, Secrets, WrappedKey};
-use record::{AggregateType, Events, Partition, RecordId};
+use record::{AggregateType, Events, Partition, Position, RecordId};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::passwords::Passwords;
@@ -101,7 +101,7 @@ impl Commands {
         name: Name,
         password: Password,
         role: Role,
-    ) -> Result<Outcome<UserNow>, UserError> {
+    ) -> Result<(Outcome<UserNow>, Position), UserError> {
         let secrets = &self.personal.secrets;
         let hash = self
             .personal
@@ -111,7 +111,7 @@ impl Commands {
             .map_err(|_| CommitError::Busy)?;
         let key = PersonalKey::generate();
         let wrapped_key = secrets.wrap_key(&key);
-        self.keep_key(&key, &wrapped_key).await?;
+        let key_at = self.keep_key(&key, &wrapped_key).await?;
         let answered_name = name.as_str().to_owned();
         let handler = Register {
             id: UserId(self.committer.new_id()),
@@ -131,7 +131,7 @@ impl Commands {
             // The first answer, whatever the user is called and may do by now.
             (outcome.value.name, outcome.value.role) = (Some(answered_name), role);
         }
-        Ok(outcome)
+        Ok((outcome, key_at))
     }
 
     /// A secret is not kept for the fingerprint: a repeated registration is compared by the
@@ -150,18 +150,31 @@ impl Commands {
         }
     }
 
-    /// Makes a personal key durable, before any record names it.
-    async fn keep_key(&self, key: &PersonalKey, wrapped: &WrappedKey) -> Result<(), CommitError> {
+    /// Makes a personal key durable, before any record names it. Where it stands, at the latest.
+    async fn keep_key(
+        &self,
+        key: &PersonalKey,
+        wrapped: &WrappedKey,
+    ) -> Result<Position, CommitError> {
         let entry = Entry {
             partition: Partition::USER_KEYS,
             key: key.id().to_string(),
             payload: Some(wrapped.as_str().to_owned().into()),
             id: RecordId(self.committer.new_id()),
         };
-        append_until_known(&*self.committer.log, entry)
-            .await
-            .map_err(|error| CommitError::Unavailable(error.to_string()))?;
-        Ok(())
+        let unavailable = |error: LogError| CommitError::Unavailable(error.to_string());
+        let (log, partition) = (&*self.committer.log, Partition::USER_KEYS);
+        let offset = match append_until_known(log, entry).await.map_err(unavailable)? {
+            Some(offset) => offset,
+            // Acknowledged, so it stands below the end.
+            None => log
+                .extent(partition)
+                .await
+                .map_err(unavailable)?
+                .end
+                .saturating_sub(1),
+        };
+        Ok(Position { partition, offset })
     }
 
     /// Changes a user's name.

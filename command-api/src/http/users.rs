@@ -97,13 +97,19 @@ pub(super) async fn register_user(
         .0
         .commands
         .register(request, email, name, password, Role::Customer);
-    let outcome = registered
+    let (outcome, key_at) = registered
         .await
         .map_err(declined_user(Problem::invalid_credentials))?;
-    Ok(api.written(outcome, |now| Created {
+    let position = outcome.position;
+    let created = |now| Created {
         location: "/v1/users/me".to_owned(),
         body: user(now),
-    }))
+    };
+    Ok(Written {
+        // Without its key, a read model shows a user without a name.
+        consistency_token: api.consistency_token([position, key_at]),
+        ..api.written(outcome, created)
+    })
 }
 
 /// Changes one's own name.

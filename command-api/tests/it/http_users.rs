@@ -1,7 +1,17 @@
 //! Accounts over HTTP.
 
+use std::sync::Arc;
+
+use command_api::http::HttpSettings;
+use contract::ConsistencyTokens;
+use contract::headers::CONSISTENCY_TOKEN;
 use domain::ids::UserId;
 use domain::user::Role;
+use event_log::EventLog;
+use event_log::sqlite::SqliteLog;
+use personal_data::Secrets;
+use record::epochs::EpochEntry;
+use record::{Partition, Position, Topic};
 use serde_json::json;
 
 use crate::http::{Answer, Shop};
@@ -38,6 +48,26 @@ async fn a_user_registers_once() {
     shop.register("KIM@shop.example", "another one")
         .await
         .problem(409, "email-taken");
+}
+
+/// Who reads with it sees a user with a name: the key has come, too.
+#[tokio::test]
+async fn a_registrations_token_also_names_its_key() {
+    let (directory, secrets) = (tempfile::tempdir().unwrap(), Arc::new(Secrets::generate()));
+    let shop = Shop::over(directory.path(), &secrets, HttpSettings::default());
+    let answer = shop.register(EMAIL, PASSWORD).await.is(201);
+    let log = SqliteLog::open_read_only(directory.path()).unwrap();
+    let (partition, offset) = (Partition::EPOCHS, 0);
+    let first = log.read_at(Position { partition, offset }).await.unwrap();
+    let Ok(EpochEntry::Claim { id, .. }) = EpochEntry::decode(&first.payload) else {
+        panic!("the log begins with a claim")
+    };
+    let tokens = ConsistencyTokens::new(secrets.opaque_token_key().clone(), id);
+    let sent = (CONSISTENCY_TOKEN, answer.header("consistency-token"));
+    let sent = [(sent.0, sent.1.parse().unwrap())];
+    let positions = tokens.positions(&sent.into_iter().collect()).unwrap();
+    let topics: Vec<_> = positions.iter().map(|it| it.partition.topic).collect();
+    assert_eq!(topics, [Topic::Users, Topic::UserKeys]);
 }
 
 #[tokio::test]

@@ -61,6 +61,10 @@ impl Cluster {
         let mut described = cluster.describe()?;
         if described.len() < Topic::ALL.len() {
             cluster.refuse_deleted(&described)?;
+            if !cluster.settings.makes_topics {
+                let sentence = topics::no_log(&cluster.settings.topic_prefix);
+                return Err(LogError::Misconfigured(sentence));
+            }
             described = cluster.create(&described)?;
         }
         let found = cluster.verify_once_known(&described)?;

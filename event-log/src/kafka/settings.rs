@@ -18,6 +18,8 @@ pub struct KafkaSettings {
     pub brokers: String,
     /// Stands before every topic's name.
     pub topic_prefix: String,
+    /// Whether topics are made that do not exist yet. Who only looks makes none.
+    pub makes_topics: bool,
     /// How many partitions topics get that do not exist yet. Existing ones keep theirs.
     pub layout_at_creation: Layout,
     /// Whether one broker is all there is. Then a topic has one replica, and what it acknowledged
@@ -44,6 +46,7 @@ impl Default for KafkaSettings {
         Self {
             brokers: "localhost:9092".to_owned(),
             topic_prefix: "holdfast.".to_owned(),
+            makes_topics: true,
             layout_at_creation: Layout {
                 users: 3,
                 orders: 3,
@@ -62,6 +65,7 @@ impl fmt::Debug for KafkaSettings {
         f.debug_struct("KafkaSettings")
             .field("brokers", &self.brokers)
             .field("topic_prefix", &self.topic_prefix)
+            .field("makes_topics", &self.makes_topics)
             .field("layout_at_creation", &self.layout_at_creation)
             .field("replication", &self.replication)
             .field("message_timeout", &self.message_timeout)

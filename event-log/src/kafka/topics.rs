@@ -197,6 +197,14 @@ pub(super) fn missing(name: &str, witness: &str) -> String {
     )
 }
 
+/// Says that there is nothing to look at.
+pub(super) fn no_log(prefix: &str) -> String {
+    format!(
+        "There is no log here whose topics begin with {prefix}; check the topic prefix, or start a \
+         server, which makes them."
+    )
+}
+
 /// Says that a topic is another one than the one that was opened.
 pub(super) fn replaced(name: &str) -> String {
     format!(

@@ -8,7 +8,7 @@ use contract::ConsistencyTokens;
 use contract::headers::CONSISTENCY_TOKEN;
 use event_log::EventLog;
 use personal_data::Secrets;
-use record::{Partition, Position};
+use record::{Partition, Position, Topic};
 use uuid::Uuid;
 
 use crate::settings::AuditArgs;
@@ -97,7 +97,11 @@ async fn tokens_of(args: &AuditArgs, log: &dyn EventLog) -> Result<ConsistencyTo
 fn places(tokens: &ConsistencyTokens, line: &str) -> Option<Vec<Place>> {
     let headers = [(CONSISTENCY_TOKEN, line.parse().ok()?)];
     let positions = tokens.positions(&headers.into_iter().collect()).ok()?;
-    let places = positions.iter().map(|position| {
+    // A registration's token also says where its key stands, which is no record.
+    let records = positions
+        .iter()
+        .filter(|position| position.partition.topic != Topic::UserKeys);
+    let places = records.map(|position| {
         let partition = audit::Partition {
             topic: audit::Topic::parse(position.partition.topic.as_str())?,
             number: position.partition.number,

@@ -115,13 +115,16 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub recovery: bool,
     /// Records in that log.
-    #[arg(long, default_value_t = 1_000_000, requires = "recovery")]
+    #[arg(long, default_value_t = 1_000_000, requires = "recovery",
+        value_parser = clap::value_parser!(u64).range(1_000..=1_000_000_000))]
     pub records: u64,
     /// Living orders among them; the others were placed and cancelled.
-    #[arg(long, default_value_t = 100_000, requires = "recovery")]
+    #[arg(long, default_value_t = 100_000, requires = "recovery",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub live_orders: u64,
     /// Days over which they are spread, the last one being today: keys of the last week count.
-    #[arg(long, default_value_t = 70, requires = "recovery")]
+    #[arg(long, default_value_t = 70, requires = "recovery",
+        value_parser = clap::value_parser!(u64).range(1..=3_650))]
     pub days: u64,
     /// Print the result as JSON.
     #[arg(long)]

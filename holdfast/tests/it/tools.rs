@@ -115,6 +115,26 @@ async fn an_audit_that_cannot_run_says_so_by_its_own_exit_code() {
     assert!(audited.stderr.contains("There is no log at"), "{audited:?}");
 }
 
+/// A mistyped prefix, say. Topics that a tool had made would look like a log the next time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tools_that_only_look_make_no_log() {
+    let services = Services::shared().await;
+    let nothing = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        for (tool, code) in [("log", 1), ("replay", 1), ("audit", 2)] {
+            let mut command = holdfast();
+            command.args([tool, "--data"]).arg(nothing.path());
+            command.args(services.kafka_arguments());
+            if tool != "log" {
+                command.args(services.mysql_arguments());
+            }
+            let ended = run_with(command, "").await;
+            assert_eq!(ended.status.code(), Some(code), "{tool}: {ended:?}");
+            assert!(ended.stderr.contains("There is no log here"), "{ended:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_closes_the_pipe_ends_the_log_quietly() {
     let system = System::embedded().await;

@@ -1,12 +1,19 @@
 //! What a replay holds: the right to be the only one, and for a moment the checkpoints.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use migrations::{Database, DatabaseError};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 use tokio::sync::OwnedMutexGuard;
 
+use super::ReplayError;
 use crate::store::{ReadModels, Tries};
+
+/// The server takes everything back from a replay that says nothing for so long.
+const SILENT_AT_MOST: Duration = Duration::from_secs(30);
+/// How often it says that it is there.
+const SAYS_SO_EVERY: Duration = Duration::from_secs(5);
 
 /// The lock's name on MySQL, whose locks are the whole server's.
 const NAME: &str = "CONCAT('holdfast.replay.', LEFT(SHA2(DATABASE(), 256), 40))";
@@ -32,14 +39,46 @@ impl Lock {
             }
         };
         let mut connection = pool.acquire().await?.detach();
-        // It is idle for as long as the tables are filled, whatever the server thinks of that.
+        // A process that stands still, or whose machine is gone, must not hold the checkpoints.
+        let silence = SILENT_AT_MOST.as_secs();
         connection
-            .execute("SET SESSION wait_timeout = 604800")
+            .execute(AssertSqlSafe(format!(
+                "SET SESSION wait_timeout = {silence}"
+            )))
             .await?;
         let sql = format!("SELECT GET_LOCK({NAME}, 0)");
         let asked = sqlx::query_scalar(AssertSqlSafe(sql));
         let taken: Option<i64> = asked.fetch_one(&mut connection).await?;
         Ok((taken == Some(1)).then(|| Self::MySql(Box::new(connection))))
+    }
+
+    /// Does something that takes long, and says meanwhile that whoever holds this is there.
+    pub(super) async fn held_during<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, ReplayError>>,
+    ) -> Result<T, ReplayError> {
+        let Self::MySql(connection) = self else {
+            return work.await;
+        };
+        let mut work = std::pin::pin!(work);
+        loop {
+            match tokio::time::timeout(SAYS_SO_EVERY, work.as_mut()).await {
+                Ok(done) => return done,
+                // Broken off, an answer might be taken for that of the next statement.
+                Err(_) => connection
+                    .execute("DO 0")
+                    .await
+                    .map_err(DatabaseError::from)?,
+            };
+        }
+    }
+
+    /// The connection that holds it, on MySQL.
+    pub(super) fn connection(&mut self) -> Option<&mut MySqlConnection> {
+        match self {
+            Self::MySql(connection) => Some(connection),
+            Self::OfProcess { .. } => None,
+        }
     }
 
     /// Holds the checkpoints, so that no projector of another process can finish a transaction.

@@ -2,7 +2,7 @@
 //! indexes, which are made last, and swapped for them.
 
 use migrations::{Database, DatabaseError, Value};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Executor};
 
 use super::lock::Lock;
 use crate::store::{REBUILD, ReadModels};
@@ -23,8 +23,8 @@ const TABLES: [&str; 8] = [
 const REPLACED: &str = "_replaced";
 
 /// Makes empty tables. What a replay that died left behind goes.
-pub(super) async fn make(live: &ReadModels) -> Result<(), DatabaseError> {
-    discard(live).await?;
+pub(super) async fn make(live: &ReadModels, lock: &mut Lock) -> Result<(), DatabaseError> {
+    discard(live, lock).await?;
     for table in TABLES {
         match live.database() {
             Database::MySql(_) => {
@@ -101,12 +101,17 @@ pub(super) async fn swap(live: &ReadModels, lock: &mut Lock) -> Result<bool, Dat
     Ok(true)
 }
 
-/// Drops what is neither live nor wanted.
-pub(super) async fn discard(live: &ReadModels) -> Result<(), DatabaseError> {
+/// Drops what is neither live nor wanted; on MySQL only over the connection that holds the lock, for
+/// without it another replay may be filling them.
+pub(super) async fn discard(live: &ReadModels, lock: &mut Lock) -> Result<(), DatabaseError> {
     for table in TABLES {
         for suffix in [REBUILD, REPLACED] {
             let sql = format!("DROP TABLE IF EXISTS {table}{suffix}");
-            live.database.execute_at_length(AssertSqlSafe(sql)).await?;
+            if let Some(connection) = lock.connection() {
+                connection.execute(AssertSqlSafe(sql)).await?;
+            } else {
+                live.database.execute_at_length(AssertSqlSafe(sql)).await?;
+            }
         }
     }
     Ok(())

@@ -174,6 +174,13 @@ async fn a_replay_passes_what_was_compacted_away(place: &Place) {
     drain(&log, place).await;
 }
 
+/// It would wait for a first claim, and hold the lock meanwhile.
+async fn a_log_that_has_nothing_is_not_replayed(place: &Place) {
+    let (log, _folder) = sqlite_log();
+    let error = replay(log, &place.read_models(), |_| {}).await.unwrap_err();
+    assert!(matches!(error, ReplayError::Empty), "{error}");
+}
+
 async fn only_one_replay_at_a_time(place: &Place) {
     let (log, _folder) = sqlite_log();
     let mut shop = Shop::open(log.clone()).await;
@@ -200,5 +207,6 @@ on_both_stores!(
     rows_of_another_fold_are_replaced,
     a_log_that_lost_records_is_not_replayed,
     a_replay_passes_what_was_compacted_away,
+    a_log_that_has_nothing_is_not_replayed,
     only_one_replay_at_a_time,
 );

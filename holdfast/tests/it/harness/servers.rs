@@ -78,9 +78,11 @@ impl Server {
         let data = format!("--datadir={}", directory.path().join("data").display());
         // Run by root, it must be told to stay root.
         let user = format!("--user={}", user());
+        // In the place that all share, another test's server may use the same names.
+        let temporary = format!("--tmpdir={}", directory.path().display());
         let mut install = Command::new(environment("HOLDFAST_TEST_MARIADB_INSTALL_DB"));
         install.args(["--no-defaults", "--skip-test-db"]);
-        succeed(install.args([&data, &user]));
+        succeed(install.args([&data, &user, &temporary]));
         let grant = directory.path().join("init.sql");
         let sql =
             format!("GRANT ALL ON *.* TO 'holdfast'@'127.0.0.1' IDENTIFIED BY '{password}';\n");
@@ -94,6 +96,7 @@ impl Server {
         command.args([
             data,
             user,
+            temporary,
             format!("--port={port}"),
             format!("--init-file={}", grant.display()),
             format!("--socket={}", directory.path().join("socket").display()),
