@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use audit::{Audit, Horizon, Part};
 use event_log::{EventLog, Extent, LogError, Tail};
 use indicatif::{ProgressBar, ProgressStyle};
 use record::{Partition, Position};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-/// How long the log may show nothing although it has more. A log that was shortened under its
+/// How long the log may show nothing of what is missing, although it has it. A log that was shortened under its
 /// reader answers with silence (field report R07).
 const SHOWN_WITHIN: Duration = Duration::from_secs(60);
 
@@ -114,7 +114,7 @@ impl Reader {
                 }
             }
             let (handle, bar) = (Handle::current(), bar.clone());
-            readers.spawn_blocking(move || fold(&handle, tail, parts, &bar));
+            readers.spawn_blocking(move || fold(&handle, tail, parts, &bar, SHOWN_WITHIN));
         }
         while let Some(read) = readers.join_next().await {
             for part in read?? {
@@ -165,18 +165,24 @@ impl Reader {
     }
 }
 
-/// Folds what a tail shows until every partition is at its end.
+/// Folds what a tail shows until every partition is at its end. A partition that is done may go
+/// on for ever, and says nothing of the others.
 fn fold(
     handle: &Handle,
     mut tail: Tail,
     mut parts: BTreeMap<Partition, (u64, Part)>,
     bar: &ProgressBar,
+    shown_within: Duration,
 ) -> Result<Vec<Part>> {
+    const SILENT: &str = "the log has more, but shows nothing";
     let mut done = vec![];
+    let mut until = Instant::now() + shown_within;
     while !parts.is_empty() {
-        let next = handle.block_on(async { timeout(SHOWN_WITHIN, tail.next()).await });
-        let batch = next.context("the log has more, but shows nothing")??;
+        let next = handle.block_on(async { timeout_at(until, tail.next()).await });
+        let batch = next.context(SILENT)??;
         let Some((end, part)) = parts.get_mut(&batch.partition) else {
+            // What is always there is shown before a time limit is looked at.
+            ensure!(Instant::now() < until, SILENT);
             continue;
         };
         for raw in batch.records.iter().filter(|raw| raw.offset < *end) {
@@ -190,6 +196,7 @@ fn fold(
             part.sort();
             done.push(part);
         }
+        until = Instant::now() + shown_within;
     }
     Ok(done)
 }
@@ -208,4 +215,48 @@ fn progress(records: u64) -> Result<ProgressBar> {
         "auditing {bar:40} {human_pos}/{human_len} records, {per_sec}, {eta} left",
     )?);
     Ok(bar)
+}
+
+#[cfg(test)]
+mod tests {
+    use event_log::{Batch, RawRecord};
+    use record::Topic;
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_partition_that_is_done_is_no_sign_of_one_that_is_silent() {
+        let [done, silent] = [0, 1].map(|number| Partition {
+            topic: Topic::Orders,
+            number,
+        });
+        let parts = [done, silent].map(|of| (of, (1, Part::new(named(of).unwrap()))));
+        let (batches, shown) = mpsc::channel(1);
+        tokio::spawn(async move {
+            for offset in 0.. {
+                let (key, payload) = Default::default();
+                let batch = Batch {
+                    partition: done,
+                    records: vec![RawRecord {
+                        offset,
+                        key,
+                        payload,
+                    }],
+                };
+                if batches.send(Ok(batch)).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let (handle, bar) = (Handle::current(), ProgressBar::hidden());
+        let within = Duration::from_millis(100);
+        let folding = tokio::task::spawn_blocking(move || {
+            fold(&handle, Tail::new(shown), parts.into(), &bar, within)
+        });
+        let folded = timeout(Duration::from_secs(30), folding).await;
+        let error = folded.expect("it ends").unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the log has more, but shows nothing");
+    }
 }
