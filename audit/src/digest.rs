@@ -46,10 +46,8 @@ impl OrderDigest {
     /// Of a row: the JSON of its lines, its total and its currency, and the JSON of its history.
     /// `None` where one cannot be read.
     pub fn of_row(lines: &str, total: i64, currency: &str, history: &str) -> Option<Self> {
-        let lines: Vec<Line<'_>> = serde_json::from_str(lines).ok()?;
+        let mut digest = Self::of_lines(lines, total, currency)?;
         let history: Vec<StepJson<'_>> = serde_json::from_str(history).ok()?;
-        let (amount, currency) = (total, currency.try_into().ok()?);
-        let mut digest = Self::new(&lines, Money { amount, currency });
         for step in &history {
             digest = digest.after(&Step {
                 version: step.version,
@@ -60,6 +58,14 @@ impl OrderDigest {
             });
         }
         Some(digest)
+    }
+
+    /// Of an order as it was placed, without its history: the JSON of its lines, its total and its
+    /// currency. `None` where one cannot be read.
+    pub fn of_lines(lines: &str, total: i64, currency: &str) -> Option<Self> {
+        let lines: Vec<Line<'_>> = serde_json::from_str(lines).ok()?;
+        let (amount, currency) = (total, currency.try_into().ok()?);
+        Some(Self::new(&lines, Money { amount, currency }))
     }
 
     /// Of an order without a history yet.

@@ -247,14 +247,18 @@ impl LedgerSum {
 /// know one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GateThings {
-    /// By SKU: available and supplied units.
-    pub items: Vec<(String, Option<(i64, i64)>)>,
+    /// The epoch that is open.
+    pub epoch: Option<u64>,
+    /// By SKU.
+    pub items: Vec<(String, Option<GateValue>)>,
     /// By id.
     pub orders: Vec<(Uuid, Option<GateOrder>)>,
-    /// By id: the user's version.
-    pub users: Vec<(Uuid, Option<u64>)>,
+    /// By id.
+    pub users: Vec<(Uuid, Option<GateUser>)>,
     /// By the hash of an address: the user that owns it.
     pub claims: Vec<(String, Option<Uuid>)>,
+    /// What the gate has of these cannot be read.
+    pub unreadable: Vec<Thing>,
     /// Records that stayed pending for as long as it was looked.
     pub stuck: Vec<StuckRecord>,
     /// How many more were found to be as they are in the log.
@@ -274,7 +278,7 @@ impl GateThings {
     /// How many things were asked for.
     pub(crate) fn len(&self) -> u64 {
         let asked = self.items.len() + self.orders.len() + self.users.len() + self.claims.len();
-        (asked + self.stuck.len()) as u64 + self.agreed
+        (asked + self.unreadable.len() + self.stuck.len()) as u64 + self.agreed
     }
 }
 
@@ -291,6 +295,10 @@ pub enum Thing {
     Address(String),
     /// A record that is pending.
     Record(Uuid),
+    /// The epoch that is open.
+    Epoch(u64),
+    /// The list of what is pending.
+    Pending,
 }
 
 /// A thing that differs.
@@ -315,6 +323,8 @@ impl fmt::Display for Thing {
             Self::User(id) => write!(f, "user {id}"),
             Self::Address(hash) => write!(f, "address {hash}"),
             Self::Record(id) => write!(f, "record {id}"),
+            Self::Epoch(epoch) => write!(f, "epoch {epoch}"),
+            Self::Pending => f.write_str("what is pending"),
         }
     }
 }
@@ -324,10 +334,42 @@ impl fmt::Display for Thing {
 pub struct GateOrder {
     /// Its version.
     pub version: u64,
+    /// Whose it is.
+    pub user: Uuid,
     /// `placed` or `cancelled`.
     pub status: String,
     /// Its total in minor units.
     pub total: i64,
+    /// What its lines and its total say; `None` where that cannot be read.
+    pub digest: Option<OrderDigest>,
+}
+
+/// A user in the gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateUser {
+    /// Its version.
+    pub version: u64,
+    /// What it may do.
+    pub role: String,
+}
+
+/// What a SKU is to the gate: its figures and its settled terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateValue {
+    /// Units that can be ordered.
+    pub available: i64,
+    /// Units supplied.
+    pub supplied: i64,
+    /// The version of the item from which the terms are.
+    pub terms_version: u64,
+    /// Its name.
+    pub name: String,
+    /// The price of a unit in minor units.
+    pub price: i64,
+    /// The currency of that.
+    pub currency: String,
+    /// `active` or `discontinued`.
+    pub status: String,
 }
 
 /// A SKU's figures in the gate.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::checks::Check;
 use crate::entry::{Entry, Kind};
@@ -116,6 +117,8 @@ pub(crate) struct Epochs {
     layout: Option<(Place, Layout)>,
     /// The number of the first claim's epoch is its offset and this.
     base: Option<u64>,
+    /// The id of the first claim, which names the log.
+    log_id: Option<Uuid>,
     /// The offsets of all claims.
     claims: BTreeSet<u64>,
     opened: Vec<(Place, u64, BTreeMap<String, u64>)>,
@@ -132,6 +135,7 @@ struct Layout {
 #[serde(tag = "type", rename_all = "kebab-case")]
 enum EpochJson {
     Claim {
+        id: Uuid,
         layout: Layout,
         base: u64,
     },
@@ -148,8 +152,9 @@ impl Epochs {
         self.read = true;
         findings.looked(Check::Readable);
         match serde_json::from_slice(bytes) {
-            Ok(EpochJson::Claim { layout, base }) => {
+            Ok(EpochJson::Claim { id, layout, base }) => {
                 self.base.get_or_insert(base);
+                self.log_id.get_or_insert(id);
                 self.claims.insert(place.offset);
                 self.claim(place, layout, findings);
             }
@@ -275,6 +280,17 @@ impl Epochs {
 }
 
 impl Epochs {
+    /// The id of the log: of its first claim.
+    pub(crate) fn log_id(&self) -> Option<Uuid> {
+        self.log_id
+    }
+
+    /// Whether a claim made this number.
+    pub(crate) fn is_claimed(&self, epoch: u64) -> bool {
+        let claim = epoch.checked_sub(self.base.unwrap_or(0));
+        claim.is_some_and(|claim| self.claims.contains(&claim))
+    }
+
     /// How many partitions a topic has, once that is known.
     pub(crate) fn count(&self, topic: Topic) -> Option<u16> {
         let (_, layout) = self.layout.as_ref()?;

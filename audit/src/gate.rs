@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use crate::evidence::{GateDifference, GateItem, GateOrder, GateThings, StuckRecord, Thing};
+use crate::evidence::{
+    GateDifference, GateItem, GateOrder, GateThings, GateUser, GateValue, StuckRecord, Thing,
+};
 use crate::place::Place;
 use crate::stock::Warehouse;
 use crate::whole::Whole;
@@ -18,30 +20,48 @@ pub(crate) fn compare_items(items: &[GateItem], stock: &Warehouse<'_>) -> Vec<Ga
     let given = items.iter().map(|item| (&*item.sku, Some(figures(item))));
     given
         .chain(unknown.map(|(_, sku)| (sku, None)))
-        .filter_map(|(sku, figures)| compare_item(sku, figures, stock))
+        .filter_map(|(sku, figures)| compare_figures(sku, figures, stock))
         .collect()
 }
 
 /// Everything that the gate was asked for.
 pub(crate) fn compare_things(gate: &GateThings, log: &Whole<'_>) -> Vec<GateDifference> {
+    let epoch = gate.epoch.and_then(|epoch| compare_epoch(epoch, log));
     let items = gate.items.iter();
-    let items = items.filter_map(|(sku, figures)| compare_item(sku, *figures, &log.stock));
+    let items = items.filter_map(|(sku, value)| compare_item(sku, value.as_ref(), &log.stock));
     let orders = gate.orders.iter();
     let orders = orders.filter_map(|(id, order)| compare_order(*id, order.as_ref(), log));
     let users = gate.users.iter();
-    let users = users.filter_map(|(id, version)| compare_user(*id, *version, log));
+    let users = users.filter_map(|(id, user)| compare_user(*id, user.as_ref(), log));
     let owners = log.owners();
     let claims = gate.claims.iter().filter_map(|(hash, owner)| {
         let known = owners.get(hash.as_str()).copied();
         compare_claim(hash, *owner, known)
     });
+    let unreadable = gate.unreadable.iter().map(cannot_be_read);
     let stuck = gate.stuck.iter().map(held_by_nobody);
-    items
+    epoch
+        .into_iter()
+        .chain(items)
         .chain(orders)
         .chain(users)
         .chain(claims)
+        .chain(unreadable)
         .chain(stuck)
         .collect()
+}
+
+/// The number of an epoch is made by its claim.
+fn compare_epoch(epoch: u64, log: &Whole<'_>) -> Option<GateDifference> {
+    let found = "It is open in the gate, but nobody claimed it in this log: the gate is another \
+                 log's, or the log lost its newest entries.";
+    (!log.is_claimed(epoch)).then(|| differs(Thing::Epoch(epoch), None, found))
+}
+
+/// What no command can be decided on.
+fn cannot_be_read(thing: &Thing) -> GateDifference {
+    let found = "What the gate has of it is damaged and cannot be read.";
+    differs(thing.clone(), None, found)
 }
 
 /// S4: what was decided is brought into the log and settled, by any node, within seconds.
@@ -59,6 +79,54 @@ fn held_by_nobody(record: &StuckRecord) -> GateDifference {
 }
 
 fn compare_item(
+    sku: &str,
+    gate: Option<&GateValue>,
+    stock: &Warehouse<'_>,
+) -> Option<GateDifference> {
+    let figures = gate.map(|value| (value.available, value.supplied));
+    let of_figures = compare_figures(sku, figures, stock);
+    let of_terms = gate.and_then(|value| compare_terms(sku, value, stock));
+    match (of_figures, of_terms) {
+        (Some(figures), Some(terms)) => Some(GateDifference {
+            found: format!("{} {}", figures.found, terms.found),
+            ..figures
+        }),
+        (figures, terms) => figures.or(terms),
+    }
+}
+
+/// Name, price and status, which are set together: by the record that changed them last, once it
+/// is settled.
+fn compare_terms(sku: &str, gate: &GateValue, stock: &Warehouse<'_>) -> Option<GateDifference> {
+    let number = stock.number_of(sku)?;
+    let (since, log) = stock.catalogue(number)?;
+    let (price, currency) = (log.price.amount, log.price.currency.to_string());
+    let same = gate.terms_version == log.version
+        && gate.name == *log.name
+        && (gate.price, &gate.currency) == (price, &currency)
+        && gate.status == log.status();
+    let found = || {
+        format!(
+            "The gate has it {} at {:?} for {} {} since version {}, the log {} at {:?} for {} \
+             since version {}.",
+            gate.status,
+            gate.name,
+            gate.price,
+            gate.currency,
+            gate.terms_version,
+            log.status(),
+            log.name,
+            log.price,
+            log.version,
+        )
+    };
+    (!same).then(|| GateDifference {
+        movements: stock.movements(number).count(),
+        ..differs(Thing::Sku(sku.to_owned()), Some(since), found())
+    })
+}
+
+fn compare_figures(
     sku: &str,
     gate: Option<(i64, i64)>,
     stock: &Warehouse<'_>,
@@ -119,31 +187,41 @@ fn compare_order(id: Uuid, gate: Option<&GateOrder>, log: &Whole<'_>) -> Option<
         None => format!("It is {status} in the log, but the gate does not know it."),
         Some(gate) => {
             let same = (gate.version, &*gate.status, gate.total) == (version, status, order.total);
-            if same {
+            if !same {
+                format!(
+                    "The gate has it {} at version {} for {}, the log {status} at version \
+                     {version} for {}.",
+                    gate.status, gate.version, gate.total, order.total
+                )
+            } else if gate.user != order.user {
+                let (gate, log) = (gate.user, order.user);
+                format!("In the gate it is of user {gate}, in the log of {log}.")
+            } else if gate.digest != Some(order.placed_digest) {
+                "The gate has other lines of it than the log, or another currency.".to_owned()
+            } else {
                 return None;
             }
-            format!(
-                "The gate has it {} at version {} for {}, the log {status} at version {version} \
-                 for {}.",
-                gate.status, gate.version, gate.total, order.total
-            )
         }
     };
     let since = order.cancelled.or(order.placed);
     Some(differs(thing, since.map(|at| at.of(partition)), found))
 }
 
-fn compare_user(id: Uuid, gate: Option<u64>, log: &Whole<'_>) -> Option<GateDifference> {
+fn compare_user(id: Uuid, gate: Option<&GateUser>, log: &Whole<'_>) -> Option<GateDifference> {
     let user = log.user(id);
-    let version = user.map(|(_, user)| user.reached.version);
-    if gate == version {
+    let known = user.map(|(_, user)| {
+        let role = user.role_before(u64::MAX).unwrap_or_default();
+        (user.reached.version, role)
+    });
+    let has = gate.map(|user| (user.version, &*user.role));
+    if has == known {
         return None;
     }
-    let named = |version: Option<u64>| match version {
-        Some(version) => format!("version {version}"),
+    let named = |user: Option<(u64, &str)>| match user {
+        Some((version, role)) => format!("{role} at version {version}"),
         None => "no such user".to_owned(),
     };
-    let found = format!("The gate has {}, the log {}.", named(gate), named(version));
+    let found = format!("The gate has {}, the log {}.", named(has), named(known));
     let since = user.and_then(|(partition, user)| user.reached.place(partition));
     Some(differs(Thing::User(id), since, found))
 }

@@ -63,8 +63,8 @@ pub use checks::Check;
 pub use digest::OrderDigest;
 pub use evidence::{
     Acknowledged, CatalogueRow, Checkpoint, Evidence, GateDifference, GateItem, GateOrder,
-    GateThings, Given, Horizon, ItemRow, Ledger, LedgerEntry, OrderRow, ReadModelRows, StuckRecord,
-    Thing, UserRow,
+    GateThings, GateUser, GateValue, Given, Horizon, ItemRow, Ledger, LedgerEntry, OrderRow,
+    ReadModelRows, StuckRecord, Thing, UserRow,
 };
 pub use part::Part;
 pub use place::{Partition, Place, Topic};
@@ -133,6 +133,18 @@ impl Audit {
     pub fn users(&self) -> impl Iterator<Item = (uuid::Uuid, &str)> {
         let users = self.parts.values().flat_map(|part| part.users.iter());
         users.map(|(id, user)| (id, &*user.email_hash))
+    }
+
+    /// The id of the log, which is that of its first claim; `None` before one was read.
+    pub fn log_id(&self) -> Option<uuid::Uuid> {
+        let mut parts = self.parts.values();
+        parts.find_map(|part| part.epochs.log_id())
+    }
+
+    /// Whether an epoch's number comes from a claim of this log.
+    pub fn is_claimed(&self, epoch: u64) -> bool {
+        let mut parts = self.parts.values();
+        parts.any(|part| part.epochs.is_claimed(epoch))
     }
 
     /// One past the last entry that was read of a partition.

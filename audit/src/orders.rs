@@ -34,6 +34,8 @@ pub(crate) struct Order {
     pub(crate) total: i64,
     /// Microseconds since 1970.
     pub(crate) placed_at: i64,
+    /// What its lines and its total say.
+    pub(crate) placed_digest: OrderDigest,
     /// What its row says while it is placed, and once it is cancelled.
     digest: OrderDigest,
     cancelled_digest: OrderDigest,
@@ -72,7 +74,8 @@ impl Orders {
         order.user = event.user;
         order.total = event.total.amount;
         order.placed_at = event.at;
-        order.digest = OrderDigest::new(&event.lines, event.total).after(&Step {
+        order.placed_digest = OrderDigest::new(&event.lines, event.total);
+        order.digest = order.placed_digest.after(&Step {
             version: entry.version,
             at: event.at,
             actor,

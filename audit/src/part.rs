@@ -211,10 +211,10 @@ impl Part {
             }
             Event::ItemCreated { sku, terms } => {
                 stock.create(entry, sku, body.time, place, findings);
-                stock.change(entry.aggregate, terms, place);
+                stock.change(entry, terms, place);
             }
-            Event::ItemChanged(terms) => stock.change(entry.aggregate, terms, place),
-            Event::ItemDiscontinued => stock.discontinue(entry.aggregate, place),
+            Event::ItemChanged(terms) => stock.change(entry, terms, place),
+            Event::ItemDiscontinued => stock.discontinue(entry, place),
             Event::StockMoved { sku, .. } => stock::belongs(entry, sku, place, findings),
             Event::UserRegistered(registered) => {
                 self.users.register(id, entry, registered, place, findings);

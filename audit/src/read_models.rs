@@ -203,11 +203,7 @@ fn compare_catalogue(rows: &[CatalogueRow], seen: &Seen, log: &Whole<'_>, findin
             continue;
         };
         let next = seen.next_offset(partition);
-        let status = if entry.active {
-            "active"
-        } else {
-            "discontinued"
-        };
+        let status = entry.status();
         let price = entry.price;
         let same = row.name == *entry.name
             && row.category.as_deref() == entry.category.as_deref()

@@ -48,6 +48,8 @@ struct Item {
 /// What the catalogue says of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CatalogueEntry {
+    /// The item's version after the record that says so.
+    pub(crate) version: u64,
     pub(crate) name: Box<str>,
     pub(crate) price: Money,
     pub(crate) category: Option<Box<str>>,
@@ -94,9 +96,11 @@ impl Shelf {
     }
 
     /// The catalogue says something else of an item from here on; it can be ordered.
-    pub(crate) fn change(&mut self, sku: &str, terms: &Terms<'_>, place: Place) {
+    pub(crate) fn change(&mut self, record: &Entry<'_>, terms: &Terms<'_>, place: Place) {
+        let sku = record.aggregate;
         let number = self.number(sku, place);
         let entry = CatalogueEntry {
+            version: record.version,
             name: (*terms.name).into(),
             price: terms.price,
             category: terms.category.as_deref().map(Box::from),
@@ -107,10 +111,12 @@ impl Shelf {
     }
 
     /// No more orders of it are taken from here on.
-    pub(crate) fn discontinue(&mut self, sku: &str, place: Place) {
+    pub(crate) fn discontinue(&mut self, record: &Entry<'_>, place: Place) {
+        let sku = record.aggregate;
         let number = self.number(sku, place);
         if let Some((_, entry)) = self.items[number as usize].catalogue.last() {
             let entry = CatalogueEntry {
+                version: record.version,
                 active: false,
                 ..entry.clone()
             };
@@ -186,6 +192,16 @@ pub(crate) struct Warehouse<'a> {
     starts: Vec<usize>,
     /// Shelf and index of every movement: by SKU, then by partition, then in order.
     of_sku: Vec<(u32, u32)>,
+}
+
+impl CatalogueEntry {
+    /// The word of its status.
+    pub(crate) fn status(&self) -> &'static str {
+        match self.active {
+            true => "active",
+            false => "discontinued",
+        }
+    }
 }
 
 impl<'a> Warehouse<'a> {
@@ -281,6 +297,14 @@ impl<'a> Warehouse<'a> {
             let mut newest_first = item.catalogue.iter().rev();
             let seen = newest_first.find(|(at, _)| at.get() < next_offset(of));
             seen.map(|(_, entry)| (of, entry, item.reached))
+        })
+    }
+
+    /// What the catalogue says of an item now, and since which record.
+    pub(crate) fn catalogue(&self, sku: SkuNumber) -> Option<(Place, &'a CatalogueEntry)> {
+        self.item(sku).find_map(|(of, item)| {
+            let (at, entry) = item.catalogue.last()?;
+            Some((at.of(of), entry))
         })
     }
 

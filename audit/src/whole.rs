@@ -31,6 +31,12 @@ impl<'a> Whole<'a> {
         Self { parts, stock }
     }
 
+    /// Whether an epoch's number comes from a claim of this log.
+    pub(crate) fn is_claimed(&self, epoch: u64) -> bool {
+        let mut parts = self.parts.values();
+        parts.any(|part| part.epochs.is_claimed(epoch))
+    }
+
     /// An order that was placed, and where.
     pub(crate) fn order(&self, id: Uuid) -> Option<(Partition, &'a Order)> {
         let mut parts = self.parts.iter();

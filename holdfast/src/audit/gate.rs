@@ -10,15 +10,21 @@
 //! What is pending at the first look has to be done with soon: its own node does it at once, and
 //! where that died another does it within seconds. So those records are waited for, as long as
 //! they get fewer; what then still is pending is held by nobody, and is a difference itself.
+//!
+//! What cannot be read is a difference like any other. A gate that can be asked nothing is none:
+//! it may be another version's.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use audit::{Audit, GateDifference, GateOrder, GateThings, Given, StuckRecord, Thing};
-use command_api::commands::users::email_claim;
+use audit::{
+    Audit, GateDifference, GateOrder, GateThings, GateUser, GateValue, Given, OrderDigest,
+    StuckRecord, Thing,
+};
+use command_api::commands::users::{UserSnapshot, email_claim};
 use command_api::gate::{
-    AggregateKey, Current, Gate, GateError, LoadedAggregate, Look, Looked, Pending,
+    AggregateKey, Current, Gate, GateError, ItemValue, LoadedAggregate, Look, Looked, Pending,
 };
 use domain::email::EmailHash;
 use domain::order::Order;
@@ -59,14 +65,33 @@ async fn look_again(
     current: &Current,
     reader: &mut Reader,
 ) -> Result<Given<GateThings>> {
+    // It may have opened since the log was read.
+    if !reader.audit.is_claimed(current.epoch) {
+        reader.catch_up().await?;
+    }
+    let known = GateThings {
+        epoch: Some(current.epoch),
+        ..GateThings::default()
+    };
+    if !reader.audit.is_claimed(current.epoch) {
+        return Ok(Ok(known));
+    }
     let mut asked = everything(&reader.audit);
     let (mut agreed, mut turns_left) = (0, TURNS);
     let mut waiting: Option<Vec<Pending>> = None;
     loop {
-        let mut pending = gate.pending(current, None).await?;
-        let mut under_way = under_way(&pending);
+        let before = gate.pending(current, None).await;
         let things = ask(gate, current, &asked).await?;
-        pending = gate.pending(current, None).await?;
+        let after = gate.pending(current, None).await;
+        // The gate answers, as it just did; so only a pending record can be what is damaged.
+        let (Some(before), Some(pending)) = (unless_damaged(before)?, unless_damaged(after)?)
+        else {
+            return Ok(Ok(GateThings {
+                unreadable: vec![Thing::Pending],
+                ..known
+            }));
+        };
+        let mut under_way = under_way(&before);
         under_way.extend(self::under_way(&pending));
         let before = reader.audit.differing(&things);
         reader.catch_up().await?;
@@ -86,13 +111,18 @@ async fn look_again(
             true => TURNS,
             false => turns_left - 1,
         };
-        let known = after.is_empty() || !sure.is_empty();
-        if still.is_empty() && known || turns_left == 0 {
-            if still.is_empty() && !known {
+        let is_known = after.is_empty() || !sure.is_empty();
+        if still.is_empty() && is_known || turns_left == 0 {
+            if still.is_empty() && !is_known {
                 return Ok(Err(NEVER_STILL));
             }
             let stuck = still.iter().map(stuck).collect();
-            return Ok(Ok(only(things, &sure, stuck, agreed)));
+            return Ok(Ok(GateThings {
+                epoch: known.epoch,
+                stuck,
+                agreed,
+                ..only(things, &sure)
+            }));
         }
         asked = after.into_iter().map(|differs| differs.thing).collect();
         waiting = Some(still);
@@ -168,15 +198,42 @@ async fn ask(gate: &dyn Gate, current: &Current, asked: &[Thing]) -> Result<Gate
                     looks.push(look);
                     looked_for.push(thing);
                 }
-                None => note(&mut things, thing, Looked::Nothing)?,
+                None => note(&mut things, thing, Looked::Nothing),
             }
         }
-        let answers = gate.load(current, &looks).await?.answers;
+        let answers = load(gate, current, &looks).await?;
         for (thing, looked) in looked_for.into_iter().zip(answers) {
-            note(&mut things, thing, looked)?;
+            match looked {
+                Some(looked) => note(&mut things, thing, looked),
+                None => things.unreadable.push(thing.clone()),
+            }
         }
     }
     Ok(things)
+}
+
+/// What the gate has of these; `None` of what cannot be read, which spoils a whole call.
+async fn load(gate: &dyn Gate, current: &Current, looks: &[Look]) -> Result<Vec<Option<Looked>>> {
+    if let Some(reply) = unless_damaged(gate.load(current, looks).await)? {
+        return Ok(reply.answers.into_iter().map(Some).collect());
+    }
+    // It can be asked for what nobody has, or nothing can be known of it.
+    let nothing = question(&Thing::Order(Uuid::nil()));
+    gate.load(current, nothing.as_slice()).await?;
+    let mut answers = Vec::with_capacity(looks.len());
+    for look in looks {
+        let reply = unless_damaged(gate.load(current, std::slice::from_ref(look)).await)?;
+        answers.push(reply.and_then(|reply| reply.answers.into_iter().next()));
+    }
+    Ok(answers)
+}
+
+/// `None` where what was asked for cannot be read.
+fn unless_damaged<T>(answer: Result<T, GateError>) -> Result<Option<T>, GateError> {
+    match answer {
+        Err(GateError::Damaged(_)) => Ok(None),
+        answer => answer.map(Some),
+    }
 }
 
 /// How the gate is asked for a thing. `None`: what a foreign hand wrote into the log under a name
@@ -191,80 +248,89 @@ fn question(thing: &Thing) -> Option<Look> {
         Thing::Order(id) => aggregate(AggregateType::Orders, id),
         Thing::User(id) => aggregate(AggregateType::Users, id),
         Thing::Address(hash) => Look::Claimed(email_claim(&EmailHash::parse(hash).ok()?)),
-        Thing::Record(_) => return None,
+        Thing::Record(_) | Thing::Epoch(_) | Thing::Pending => return None,
     })
 }
 
-fn note(things: &mut GateThings, thing: &Thing, looked: Looked) -> Result<()> {
-    let aggregate = |looked| match looked {
-        Looked::Aggregate(aggregate) => Some(aggregate),
-        Looked::Nothing | Looked::Item(_) | Looked::ItemPending(_) => None,
+fn note(things: &mut GateThings, thing: &Thing, looked: Looked) {
+    let (aggregate, value) = match looked {
+        Looked::Aggregate(aggregate) => (Some(aggregate), None),
+        Looked::Item(value) => (None, Some(value)),
+        Looked::Nothing | Looked::ItemPending(_) => (None, None),
     };
-    match thing {
+    let noted = match thing {
         Thing::Sku(sku) => {
-            let figures = match looked {
-                Looked::Item(value) => Some((value.available, value.supplied)),
-                Looked::Nothing | Looked::Aggregate(_) | Looked::ItemPending(_) => None,
-            };
-            things.items.push((sku.clone(), figures));
+            things.items.push((sku.clone(), value.map(item)));
+            Some(())
         }
-        Thing::Order(id) => {
-            let order = aggregate(looked).as_ref().map(order).transpose()?;
-            things.orders.push((*id, order));
-        }
-        Thing::User(id) => {
-            let version = aggregate(looked).map(|user| user.version);
-            things.users.push((*id, version));
-        }
+        Thing::Order(id) => read(aggregate, order).map(|order| things.orders.push((*id, order))),
+        Thing::User(id) => read(aggregate, user).map(|user| things.users.push((*id, user))),
         Thing::Address(hash) => {
-            let owner = aggregate(looked).map(|user| Uuid::try_parse(&user.id));
-            things.claims.push((hash.clone(), owner.transpose()?));
+            let owner = read(aggregate, |user| Uuid::try_parse(&user.id).ok());
+            owner.map(|owner| things.claims.push((hash.clone(), owner)))
         }
-        Thing::Record(_) => {}
+        Thing::Record(_) | Thing::Epoch(_) | Thing::Pending => Some(()),
+    };
+    if noted.is_none() {
+        things.unreadable.push(thing.clone());
     }
-    Ok(())
 }
 
-fn order(aggregate: &LoadedAggregate) -> Result<GateOrder> {
-    let unreadable = || {
-        format!(
-            "the gate's snapshot of order {} is unreadable",
-            aggregate.id
-        )
-    };
-    let order: Order = serde_json::from_str(&aggregate.snapshot).with_context(unreadable)?;
-    let order = order.existing.with_context(unreadable)?;
-    Ok(GateOrder {
+/// What the gate has, read; `None` where that cannot be read.
+fn read<T>(
+    aggregate: Option<LoadedAggregate>,
+    read: impl Fn(&LoadedAggregate) -> Option<T>,
+) -> Option<Option<T>> {
+    match aggregate {
+        Some(aggregate) => read(&aggregate).map(Some),
+        None => Some(None),
+    }
+}
+
+fn item(value: ItemValue) -> GateValue {
+    GateValue {
+        available: value.available,
+        supplied: value.supplied,
+        terms_version: value.terms_version,
+        name: value.terms.name.to_string(),
+        price: value.terms.price.amount(),
+        currency: value.terms.price.currency().to_string(),
+        status: word(value.terms.status),
+    }
+}
+
+fn order(aggregate: &LoadedAggregate) -> Option<GateOrder> {
+    let order: Order = serde_json::from_str(&aggregate.snapshot).ok()?;
+    let order = order.existing?;
+    let (lines, total) = (serde_json::to_string(&order.lines).ok()?, order.total);
+    let currency = total.currency().to_string();
+    Some(GateOrder {
         version: aggregate.version,
+        user: order.user_id.0,
         status: word(order.status),
-        total: order.total.amount(),
+        total: total.amount(),
+        digest: OrderDigest::of_lines(&lines, total.amount(), &currency),
+    })
+}
+
+fn user(aggregate: &LoadedAggregate) -> Option<GateUser> {
+    let snapshot: UserSnapshot = serde_json::from_str(&aggregate.snapshot).ok()?;
+    Some(GateUser {
+        version: aggregate.version,
+        role: word(snapshot.user.existing?.role),
     })
 }
 
 /// Of all things, those that surely differ; the others are the same or not known.
-fn only(
-    things: GateThings,
-    sure: &BTreeSet<Thing>,
-    stuck: Vec<StuckRecord>,
-    agreed: u64,
-) -> GateThings {
-    let GateThings {
-        mut items,
-        mut orders,
-        mut users,
-        mut claims,
-        ..
-    } = things;
-    items.retain(|(sku, _)| sure.contains(&Thing::Sku(sku.clone())));
-    orders.retain(|(id, _)| sure.contains(&Thing::Order(*id)));
-    users.retain(|(id, _)| sure.contains(&Thing::User(*id)));
-    claims.retain(|(hash, _)| sure.contains(&Thing::Address(hash.clone())));
-    GateThings {
-        items,
-        orders,
-        users,
-        claims,
-        stuck,
-        agreed,
-    }
+fn only(mut things: GateThings, sure: &BTreeSet<Thing>) -> GateThings {
+    let is_sku = |sku: &String| sure.contains(&Thing::Sku(sku.clone()));
+    things.items.retain(|(sku, _)| is_sku(sku));
+    let is_order = |id: &Uuid| sure.contains(&Thing::Order(*id));
+    things.orders.retain(|(id, _)| is_order(id));
+    let is_user = |id: &Uuid| sure.contains(&Thing::User(*id));
+    things.users.retain(|(id, _)| is_user(id));
+    let is_address = |hash: &String| sure.contains(&Thing::Address(hash.clone()));
+    things.claims.retain(|(hash, _)| is_address(hash));
+    things.unreadable.retain(|thing| sure.contains(thing));
+    things
 }
