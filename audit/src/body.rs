@@ -101,7 +101,10 @@ pub(crate) struct Terms<'a> {
 pub(crate) struct Registered<'a> {
     pub(crate) id: &'a str,
     pub(crate) email_hash: &'a str,
+    pub(crate) key: Uuid,
     pub(crate) role: &'a str,
+    /// Microseconds since 1970.
+    pub(crate) at: i64,
 }
 
 /// A line of an order.
@@ -178,6 +181,7 @@ struct EventJson<'a> {
     total: Option<Money>,
     returned: Option<Vec<Units<'a>>>,
     email_hash: Option<&'a str>,
+    key_id: Option<&'a str>,
     role: Option<&'a str>,
     user_id: Option<&'a str>,
     at: Option<&'a str>,
@@ -315,7 +319,9 @@ impl<'a> Event<'a> {
             (Kind::Users, "user-registered") => Self::UserRegistered(Registered {
                 id: event.id?,
                 email_hash: event.email_hash?,
+                key: entry::uuid(event.key_id?)?,
                 role: event.role?,
+                at: time::microseconds(event.at?)?,
             }),
             (Kind::Users, "role-changed") => Self::RoleChanged { role: event.role? },
             (

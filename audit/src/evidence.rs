@@ -94,6 +94,8 @@ pub enum Acknowledged {
 /// The read models' rows and how much of the log they claim to have seen.
 #[derive(Debug, Clone, Default)]
 pub struct ReadModelRows {
+    /// The id of the log that they say they are of, where they do: that of its first claim.
+    pub log: Option<Uuid>,
     /// One per partition; a partition without one was not read.
     pub checkpoints: Vec<Checkpoint>,
     /// Every order.
@@ -181,8 +183,12 @@ pub struct UserRow {
     pub id: Uuid,
     /// The keyed hash of its address.
     pub email_hash: String,
+    /// Names the key that its data is sealed with; nil where that cannot be read.
+    pub key: Uuid,
     /// What it may do.
     pub role: String,
+    /// When it registered: microseconds since 1970.
+    pub created_at: i64,
     /// Its version.
     pub version: u64,
 }

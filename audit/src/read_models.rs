@@ -3,11 +3,13 @@
 //! Orders, users and movements remember where they stand, so the fold of the whole log answers for
 //! any earlier position too: what stands at or behind a partition's checkpoint is left out.
 //!
-//! Not compared: what is sealed.
+//! Not compared: what is sealed (a user's name and address) and the wrapped keys that open it; and
+//! by which version of the fold the rows were made, and as which build.
 
 use std::collections::BTreeMap;
 
 use fnv::{FnvHashMap, FnvHashSet};
+use uuid::Uuid;
 
 use crate::checks::Check;
 use crate::evidence::{CatalogueRow, ItemRow, Ledger, LedgerSum, OrderRow, ReadModelRows, UserRow};
@@ -17,6 +19,7 @@ use crate::report::Findings;
 use crate::whole::Whole;
 
 pub(crate) fn compare(rows: &ReadModelRows, log: &Whole<'_>, findings: &mut Findings) {
+    compare_source(rows.log, log, findings);
     compare_checkpoints(rows, log, findings);
     let checkpoints = rows.checkpoints.iter();
     let seen = Seen {
@@ -62,6 +65,17 @@ impl Seen {
         }
         let cancelled = self.has_at(partition, order.cancelled);
         Some(if cancelled { "cancelled" } else { "placed" })
+    }
+}
+
+fn compare_source(source: Option<Uuid>, log: &Whole<'_>, findings: &mut Findings) {
+    let (Some(source), Some(id)) = (source, log.log_id()) else {
+        return;
+    };
+    findings.looked(Check::ReadModels);
+    if source != id {
+        let found = format!("The rows say that they are of log {source}, but this is log {id}.");
+        findings.broken(Check::ReadModels, "the rows' source", None, found);
     }
 }
 
@@ -272,7 +286,17 @@ fn compare_users(rows: &[UserRow], seen: &Seen, log: &Whole<'_>, findings: &mut 
                 false => user.registered.map(|at| at.of(partition)),
             };
             findings.broken(Check::ReadModels, about(), since, found);
+            continue;
         }
+        let found = if row.created_at != user.created_at {
+            "The row has another time of registration than the log."
+        } else if row.key != user.key {
+            "The row names another key than the log: its data cannot be opened."
+        } else {
+            continue;
+        };
+        let registered = user.registered.map(|at| at.of(partition));
+        findings.broken(Check::ReadModels, about(), registered, found);
     }
     for (partition, id, user) in log.users() {
         if seen.has_at(partition, user.registered) && !shown.contains(&id) {

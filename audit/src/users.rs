@@ -22,6 +22,10 @@ pub(crate) struct User {
     pub(crate) reached: Reached,
     pub(crate) registered: Option<Offset>,
     pub(crate) email_hash: Box<str>,
+    /// Names the key that its data is sealed with.
+    pub(crate) key: Uuid,
+    /// Microseconds since 1970.
+    pub(crate) created_at: i64,
     /// Every role, with the record since which it is.
     roles: Vec<(Offset, Box<str>)>,
 }
@@ -53,6 +57,8 @@ impl Users {
         let at = Offset::new(place.offset);
         user.registered = Some(at);
         user.email_hash = event.email_hash.into();
+        user.key = event.key;
+        user.created_at = event.at;
         user.roles.push((at, event.role.into()));
     }
 

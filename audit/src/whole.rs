@@ -31,6 +31,12 @@ impl<'a> Whole<'a> {
         Self { parts, stock }
     }
 
+    /// The id of the log.
+    pub(crate) fn log_id(&self) -> Option<Uuid> {
+        let mut parts = self.parts.values();
+        parts.find_map(|part| part.epochs.log_id())
+    }
+
     /// Whether an epoch's number comes from a claim of this log.
     pub(crate) fn is_claimed(&self, epoch: u64) -> bool {
         let mut parts = self.parts.values();

@@ -84,7 +84,7 @@ pub(crate) fn write(orders: u64, layout: Layout, mut append: impl FnMut(Written)
     for user in 0..orders.div_ceil(ORDERS_PER_USER) {
         let id = user_id(user);
         let event = format!(
-            r#"{{"type":"user-registered","id":"{id}","email_hash":"{user:064x}","role":"customer","at":"2026-01-31T12:00:00.000000Z"}}"#
+            r#"{{"type":"user-registered","id":"{id}","email_hash":"{user:064x}","key_id":"{id}","role":"customer","at":"2026-01-31T12:00:00.000000Z"}}"#
         );
         append("users", users, &id, &|number| {
             record(number, 1, "users", &id, &event, "")

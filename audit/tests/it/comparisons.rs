@@ -6,6 +6,7 @@ use audit::{
 };
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::shop::{BUYER, PRICE, Shop, assert_broken, line, order};
 
@@ -210,11 +211,18 @@ pub(crate) fn users() -> Shop {
     shop
 }
 
+/// A row of a user of [`users`].
 fn user_row(number: u128, email_hash: &str, role: &str, version: u64) -> UserRow {
+    let second = match number {
+        BUYER => 0,
+        number => number as i64 - 2,
+    };
     UserRow {
         id: order(number),
         email_hash: email_hash.to_owned(),
+        key: order(number),
         role: role.to_owned(),
+        created_at: NEW_YEAR + second * 1_000_000,
         version,
     }
 }
@@ -247,8 +255,31 @@ fn rows_of_users_are_compared_as_of_their_checkpoint() {
         let expected = (Check::ReadModels, &*name, "users/0@4", "the log staff");
         assert_broken(&with(5, vec![wrong, alex.clone()]), &[expected]);
     }
+    let kim = || user_row(5, "kim", "staff", 2);
+    let (mut later, mut sealed) = (kim(), kim());
+    later.created_at += 1;
+    sealed.key = order(6);
+    for (wrong, found) in [(later, "time of registration"), (sealed, "another key")] {
+        let expected = (Check::ReadModels, &*name, "users/0@2", found);
+        assert_broken(&with(5, vec![wrong, alex.clone()]), &[expected]);
+    }
     let expected = (Check::ReadModels, &*name, "users/0@2", "no row");
     assert_broken(&with(5, vec![alex]), &[expected]);
+}
+
+#[test]
+fn rows_of_another_log_are_found() {
+    let shop = Shop::open();
+    let of = |log| {
+        let mut rows = rows(&shop);
+        (rows.orders, rows.items) = (vec![], vec![item_row(10, 0)]);
+        rows.log = log;
+        shop.audit_with(&with_rows(rows))
+    };
+    assert_broken(&of(Some(Uuid::nil())), &[]);
+    let about = "the rows' source";
+    let expected = (Check::ReadModels, about, "", "that they are of log");
+    assert_broken(&of(Some(order(5))), &[expected]);
 }
 
 #[test]

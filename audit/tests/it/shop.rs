@@ -253,7 +253,7 @@ impl Shop {
     pub(crate) fn registered(&self, number: u128, email_hash: &str) -> Record {
         let id = order(number).to_string();
         let event = json!({"type": "user-registered", "id": id, "email_hash": email_hash,
-            "role": "customer", "at": time(self.ids as i64)});
+            "key_id": order(number), "role": "customer", "at": time(self.ids as i64)});
         self.record("users", &id, json!([event]), json!([]))
     }
 

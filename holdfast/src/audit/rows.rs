@@ -104,11 +104,14 @@ fn plain(dump: Dump, ledger: Ledger) -> Result<ReadModelRows> {
         users.push(UserRow {
             id: row.id,
             email_hash: row.email_hash,
+            key: row.key_id,
             role: row.role,
+            created_at: row.created_at,
             version: u64::try_from(row.version)?,
         });
     }
     Ok(ReadModelRows {
+        log: dump.log_id,
         checkpoints,
         orders,
         items: items.collect(),

@@ -25,6 +25,8 @@ const SQLITE_BEGIN: &str = "BEGIN";
 /// must not hold can be seen too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dump {
+    /// The id of the log that the rows were made from; `None` while there are none.
+    pub log_id: Option<Uuid>,
     /// How far every partition is in the rows.
     pub checkpoints: Vec<DumpedCheckpoint>,
     /// Every order, by id.
@@ -116,8 +118,12 @@ pub struct DumpedUser {
     pub id: Uuid,
     /// The keyed hash of its address.
     pub email_hash: String,
+    /// Names the key that its data is sealed with; nil where that cannot be read.
+    pub key_id: Uuid,
     /// The word of its role.
     pub role: String,
+    /// When it registered: microseconds since 1970.
+    pub created_at: i64,
     /// Its version.
     pub version: i64,
 }
@@ -191,6 +197,9 @@ where
         sqlx::raw_sql(before).execute(&mut *connection).await?;
     }
     let mut transaction = connection.begin_with(begin).await?;
+    let source = "SELECT log_id FROM log_source WHERE id = 1".to_owned();
+    let source = page(&mut transaction, source, |row| row.reference(0)).await?;
+    let log_id = source.into_iter().next().flatten();
     let checkpoints = "SELECT topic, partition_number, next_offset, highest_fence FROM checkpoints";
     let checkpoints = page(&mut transaction, checkpoints.to_owned(), checkpoint).await?;
     let orders = |after: Option<&DumpedOrder>| {
@@ -207,7 +216,7 @@ where
     let (items, catalogue) = items.into_iter().unzip();
     let users = |after: Option<&DumpedUser>| {
         let behind = after.map(|last| format!("WHERE id > x'{}'", last.id.simple()));
-        select("id, email_hash, role, version FROM users", behind, "id")
+        select(USERS, behind, "id")
     };
     let users = pages(&mut transaction, users, user).await?;
     if let Some(hear) = hear {
@@ -218,6 +227,7 @@ where
     }
     transaction.commit().await?;
     Ok(Dump {
+        log_id,
         checkpoints,
         orders,
         items,
@@ -229,6 +239,7 @@ where
 const ORDERS: &str = "id, user_id, status, total, currency, placed_at, version, lines_json, history_json FROM orders";
 const ITEMS: &str = "sku, supplied, held, sold, version, name, price, currency, category, status, \
      created_at, search FROM inventory";
+const USERS: &str = "id, email_hash, key_id, role, created_at, version FROM users";
 /// Heard as it comes, so that nobody holds it.
 const LEDGER: &str = "SELECT sku, id, quantity, reason, order_id, happened_at, actor, actor_id, \
      reference FROM inventory_movements";
@@ -296,7 +307,7 @@ trait Cells {
             .ok_or_else(|| DatabaseError::Unreadable(format!("column {column} is empty")))
     }
 
-    /// An id that a row refers to. Nil where it is none, so that the comparison finds it.
+    /// An id that a row refers to or is of. Nil where it is none, so that the comparison finds it.
     fn reference(&self, column: usize) -> Result<Option<Uuid>, DatabaseError> {
         let id = self.optional_bytes(column)?;
         Ok(id.map(|bytes| Uuid::from_slice(&bytes).unwrap_or_default()))
@@ -371,8 +382,10 @@ fn user(row: &impl Cells) -> Result<DumpedUser, DatabaseError> {
     Ok(DumpedUser {
         id: row.id(0)?,
         email_hash: row.text(1)?,
-        role: row.text(2)?,
-        version: row.integer(3)?,
+        key_id: row.reference(2)?.unwrap_or_default(),
+        role: row.text(3)?,
+        created_at: row.integer(4)?,
+        version: row.integer(5)?,
     })
 }
 

@@ -139,11 +139,14 @@ fn rows(running: &Running) -> Result<ReadModelRows> {
     }
     rows.catalogue = Some(catalogue);
     let mut users = vec![];
-    for row in store.read("SELECT id, email_hash, role, version FROM users")? {
+    let sql = "SELECT id, email_hash, role, version, key_id, created_at FROM users";
+    for row in store.read(sql)? {
         users.push(UserRow {
             id: id(&row, 0)?,
             email_hash: text(&row, 1)?,
+            key: id(&row, 4)?,
             role: text(&row, 2)?,
+            created_at: integer(&row, 5)?,
             version: u64::try_from(integer(&row, 3)?)?,
         });
     }

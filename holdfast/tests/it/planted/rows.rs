@@ -168,19 +168,46 @@ fn of_an_order(entries: &[Value]) -> Vec<Change> {
 }
 
 fn of_a_user(entries: &[Value]) -> Vec<Change> {
-    let id = aggregate(newest(entries, "user-registered"));
-    let sql = |role: &str| {
-        format!(
-            "UPDATE users SET role = '{role}' WHERE id = {}",
-            literal(id)
-        )
-    };
-    vec![Change {
-        sql: sql("admin"),
-        back: sql("customer"),
+    let registered = newest(entries, "user-registered");
+    let id = aggregate(registered);
+    let key = &registered["record"]["body"]["events"][0]["key_id"];
+    let key = literal(key.as_str().unwrap());
+    let newest = place(newest(entries, "session-started"));
+    let columns = [
+        ("role = 'admin'", "role = 'customer'", &newest, "admin"),
+        (
+            "created_at = created_at + 1",
+            "created_at = created_at - 1",
+            &place(registered),
+            "another time of registration",
+        ),
+        (
+            &format!("key_id = {}", literal(id)),
+            &format!("key_id = {key}"),
+            &place(registered),
+            "names another key",
+        ),
+    ];
+    let sql = |set: &str| format!("UPDATE users SET {set} WHERE id = {}", literal(id));
+    let change = |(set, back, since, found): (&str, &str, &String, _)| Change {
+        sql: sql(set),
+        back: sql(back),
         about: format!("user {id}"),
-        since: place(newest(entries, "session-started")),
-        found: "The row says admin",
+        since: since.clone(),
+        found,
+    };
+    columns.map(change).into()
+}
+
+/// A change of whose rows they are, which the same change takes back.
+fn of_the_source(_entries: &[Value]) -> Vec<Change> {
+    let sql = "UPDATE log_source SET log_id = REVERSE(log_id)";
+    vec![Change {
+        sql: sql.to_owned(),
+        back: sql.to_owned(),
+        about: "the rows' source".to_owned(),
+        since: String::new(),
+        found: "The rows say that they are of log",
     }]
 }
 
@@ -191,7 +218,13 @@ async fn rows_that_were_changed_in_mysql_are_found() {
     let entries = entries(&system).await;
     let mysql = &system.services.as_ref().unwrap().mysql;
     let rows = Database::mysql(mysql, 1).unwrap();
-    let kinds = [of_figures, of_the_catalogue, of_an_order, of_a_user];
+    let kinds = [
+        of_figures,
+        of_the_catalogue,
+        of_an_order,
+        of_a_user,
+        of_the_source,
+    ];
     for change in kinds.iter().flat_map(|changes| changes(&entries)) {
         let Change {
             sql,
