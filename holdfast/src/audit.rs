@@ -6,6 +6,7 @@
 //! at a moment when nothing was under way with it ([`gate`]).
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ mod gate;
 mod reading;
 mod rows;
 
-use reading::Reader;
+use reading::{Known, Reader};
 
 /// The exit code where every promise that was checked holds.
 const KEPT: u8 = 0;
@@ -53,7 +54,8 @@ pub(crate) async fn run(args: AuditArgs) -> Result<ExitCode> {
 }
 
 async fn once(args: &AuditArgs) -> Result<ExitCode> {
-    let report = Watch::open(args).await?.look().await?;
+    let mut watch = Watch::open(args, Known::default()).await?;
+    let report = watch.look().await?;
     let text = if args.json {
         serde_json::to_string_pretty(&report)? + "\n"
     } else {
@@ -67,24 +69,32 @@ async fn once(args: &AuditArgs) -> Result<ExitCode> {
 /// An audit that can look again: it reads on where it was.
 struct Watch {
     reader: Reader,
-    /// The read models, where there are some.
-    read_models: Option<ReadModels>,
+    rows: Rows,
     /// The gate, where it can be asked: an embedded one lives in the server's process.
     gate: Option<Arc<dyn Gate>>,
     acknowledged: Given<Vec<Acknowledged>>,
     key_retention: Duration,
 }
 
+/// Where the read models are.
+enum Rows {
+    None,
+    /// In this file, once a projector has made it.
+    Awaited(PathBuf),
+    At(ReadModels),
+}
+
 impl Watch {
-    async fn open(args: &AuditArgs) -> Result<Self> {
-        let (log, read_models, gate) = places(args).await?;
+    /// Opens everything. `known` is what was read of the log before.
+    async fn open(args: &AuditArgs, known: Known) -> Result<Self> {
+        let (log, rows, gate) = places(args).await?;
         let acknowledged = match &args.acknowledged {
             Some(file) => Ok(acknowledged::read(file, args, log.as_ref()).await?),
             None => Err("no acknowledged commands were given"),
         };
         Ok(Self {
-            reader: Reader::new(log),
-            read_models,
+            reader: Reader::new(log, known),
+            rows,
             gate,
             acknowledged,
             key_retention: args.retention.keys(),
@@ -96,9 +106,15 @@ impl Watch {
     /// # Errors
     /// When something does not answer: then nothing is known.
     async fn look(&mut self) -> Result<Report> {
-        let read_models = match &self.read_models {
-            Some(read_models) => rows::read(read_models).await?,
-            None => Err("no read models were given, or there are none yet"),
+        if let Rows::Awaited(file) = &self.rows
+            && file.exists()
+        {
+            self.rows = Rows::At(ReadModels::sqlite(file, 1));
+        }
+        let read_models = match &self.rows {
+            Rows::At(read_models) => rows::read(read_models).await?,
+            Rows::Awaited(_) => Err("there are no read models yet"),
+            Rows::None => Err("no read models were given"),
         };
         self.reader.catch_up().await?;
         let gate_things = match &self.gate {
@@ -119,27 +135,26 @@ impl Watch {
     }
 }
 
-type Places = (Arc<dyn EventLog>, Option<ReadModels>, Option<Arc<dyn Gate>>);
+type Places = (Arc<dyn EventLog>, Rows, Option<Arc<dyn Gate>>);
 
 async fn places(args: &AuditArgs) -> Result<Places> {
     match (&args.kafka.kafka, &args.mysql.mysql) {
         (None, None) => {
             let file = read_models_file(&args.data.data);
             let log = Arc::new(SqliteLog::open_read_only(&args.data.data)?);
-            let read_models = file.exists().then(|| ReadModels::sqlite(&file, 1));
-            Ok((log, read_models, None))
+            Ok((log, Rows::Awaited(file), None))
         }
         (Some(_), mysql) => {
             let log = services::open_log_to_look(&args.kafka).await?;
-            let read_models = match mysql {
-                Some(url) => Some(ReadModels::mysql(url.reveal(), 1)?),
-                None => None,
+            let rows = match mysql {
+                Some(url) => Rows::At(ReadModels::mysql(url.reveal(), 1)?),
+                None => Rows::None,
             };
             let gate = match &args.redis.redis {
                 Some(_) => Some(services::open_gate(&args.redis).await?),
                 None => None,
             };
-            Ok((log, read_models, gate))
+            Ok((log, rows, gate))
         }
         (None, Some(_)) => {
             bail!("--kafka is missing; give the brokers, or leave --mysql out for embedded")

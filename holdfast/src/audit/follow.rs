@@ -4,18 +4,19 @@
 //! Memory: the fold keeps what the crate `audit` says for each order that was ever placed, and
 //! each look holds the read models' rows and the gate's things while it lasts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
-use audit::{Check, Outcome, Report};
+use audit::{Check, CheckReport, Outcome, Report};
 use axum::Router;
 use axum::routing::get;
 use event_log::LogError;
 use tokio_util::sync::CancellationToken;
 
+use super::reading::{Known, Replaced};
 use super::{BROKEN, COULD_NOT_RUN, KEPT, Watch};
 use crate::settings::AuditArgs;
 use crate::{http, telemetry};
@@ -36,6 +37,8 @@ const LAG: &str = "holdfast_audit_lag_entries";
 struct Told {
     /// What is different now, a line each; `None` before the first look.
     differences: Option<BTreeSet<String>>,
+    /// What is not checked now, and why.
+    not_checked: BTreeMap<&'static str, &'static str>,
     /// Whether anything ever was.
     broken: bool,
     /// Whether the last look that ended could be made.
@@ -67,14 +70,14 @@ pub(super) async fn run(args: &AuditArgs) -> Result<ExitCode> {
 
 /// Looks until nothing can be known any more.
 async fn watch(args: &AuditArgs, told: &mut Told) -> Result<()> {
-    let mut watch = None;
+    let (mut watch, mut known) = (None, Known::default());
     let mut every = tokio::time::interval(Duration::from_secs(args.interval));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        match look(&mut watch, args).await {
+        match look(&mut watch, &mut known, args).await {
             Ok(report) => told.tell(&report, args.json)?,
-            Err(error) if is_shortened(&error) => {
+            Err(error) if is_another_log(&error) => {
                 eprintln!("holdfast: {error:#}");
                 told.broken = true;
                 return Ok(());
@@ -83,27 +86,34 @@ async fn watch(args: &AuditArgs, told: &mut Told) -> Result<()> {
             Err(error) => {
                 tracing::warn!("the audit cannot look now: {error:#}");
                 told.looked = false;
-                // A part of the fold may be lost with it: the next look begins anew.
-                watch = None;
+                watch = watch.filter(|watch| !watch.reader.is_torn() && !is_of_the_log(&error));
             }
         }
     }
 }
 
-async fn look(watch: &mut Option<Watch>, args: &AuditArgs) -> Result<Report> {
+async fn look(watch: &mut Option<Watch>, known: &mut Known, args: &AuditArgs) -> Result<Report> {
     let started = Instant::now();
     let watch = match watch {
         Some(watch) => watch,
-        None => watch.insert(Watch::open(args).await?),
+        None => watch.insert(Watch::open(args, known.clone()).await?),
     };
-    let report = watch.look().await?;
+    let looked = watch.look().await;
+    *known = watch.reader.known();
+    let report = looked?;
     publish(&report, watch.reader.lag().await?, started.elapsed());
     Ok(report)
 }
 
-/// The log has less than was read of it: nothing that follows can be compared.
-fn is_shortened(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(LogError::Shortened { .. }))
+/// The log has less than was read of it, or is another one: nothing that follows can be compared.
+fn is_another_log(error: &anyhow::Error) -> bool {
+    error.is::<Replaced>() || matches!(error.downcast_ref(), Some(LogError::Shortened { .. }))
+}
+
+/// The log could not be read. Whether it is still the same one, is known only when all of it is
+/// read again; what only the rows or the gate held up goes on where it was.
+fn is_of_the_log(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<LogError>())
 }
 
 fn publish(report: &Report, lag: u64, took: Duration) {
@@ -137,8 +147,8 @@ impl Told {
     fn tell(&mut self, report: &Report, json: bool) -> Result<()> {
         self.looked = true;
         self.broken |= !report.ok;
-        let now = differences(report);
-        if self.differences.as_ref() == Some(&now) {
+        let (now, not_checked) = (differences(report), not_checked(report));
+        if self.differences.as_ref() == Some(&now) && self.not_checked == not_checked {
             return Ok(());
         }
         let mut out = std::io::stdout().lock();
@@ -152,6 +162,16 @@ impl Told {
             for line in before.difference(&now) {
                 writeln!(out, "gone    {line}")?;
             }
+            for (name, because) in &not_checked {
+                if self.not_checked.get(name) != Some(because) {
+                    writeln!(out, "not checked  {name}: {because}")?;
+                }
+            }
+            for name in self.not_checked.keys() {
+                if !not_checked.contains_key(name) {
+                    writeln!(out, "checked      {name}")?;
+                }
+            }
             let verdict = match report.broken().map(|check| check.broken).sum::<u64>() {
                 0 => "every promise that was checked holds".to_owned(),
                 more => format!("{more} differences"),
@@ -160,6 +180,7 @@ impl Told {
         }
         out.flush().context("nobody reads the result any more")?;
         self.differences = Some(now);
+        self.not_checked = not_checked;
         Ok(())
     }
 }
@@ -181,9 +202,18 @@ fn differences(report: &Report) -> BTreeSet<String> {
     lines
 }
 
+/// The checks that were not made, and why.
+fn not_checked(report: &Report) -> BTreeMap<&'static str, &'static str> {
+    let why = |check: &CheckReport| match check.outcome {
+        Outcome::NotChecked { because } => Some((check.check.name(), because)),
+        Outcome::Ok | Outcome::Broken => None,
+    };
+    report.checks.iter().filter_map(why).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use audit::{CheckReport, Counts, Difference};
+    use audit::{Counts, Difference};
 
     use super::*;
 

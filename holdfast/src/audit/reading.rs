@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use record::{Partition, Position};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 /// How long the log may show nothing of what is missing, although it has it. A log that was shortened under its
 /// reader answers with silence (field report R07).
@@ -28,6 +29,24 @@ pub(super) struct Reader {
     log: Arc<dyn EventLog>,
     pub(super) audit: Audit,
     horizon: Extents,
+    known: Known,
+    /// Whether a part of the fold was lost where reading failed.
+    torn: bool,
+}
+
+/// What was ever read of a log, also by readers before: none of it may be gone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    log: Option<Uuid>,
+    next_offsets: BTreeMap<Partition, u64>,
+}
+
+/// Another log stands in the place of the one that was read.
+#[derive(Debug, thiserror::Error)]
+#[error("the log was replaced: its first claim was {was}, and is {is} now")]
+pub(super) struct Replaced {
+    was: Uuid,
+    is: Uuid,
 }
 
 /// What a reader has to read of a partition.
@@ -38,25 +57,54 @@ struct Stretch {
 }
 
 impl Reader {
-    pub(super) fn new(log: Arc<dyn EventLog>) -> Self {
+    /// A reader that begins anew, of a log of which this is known.
+    pub(super) fn new(log: Arc<dyn EventLog>, known: Known) -> Self {
         let (audit, horizon) = (Audit::new(), Extents::new());
         Self {
             log,
             audit,
             horizon,
+            known,
+            torn: false,
         }
+    }
+
+    /// What was ever read.
+    pub(super) fn known(&self) -> Known {
+        self.known.clone()
+    }
+
+    /// Whether a part of the fold was lost where reading failed: then only another reader can go
+    /// on.
+    pub(super) fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// Reads every partition up to its end.
     ///
     /// # Errors
-    /// When the log does not answer, or has less than it had.
+    /// When the log does not answer, has less than it had, or is another one.
     pub(super) async fn catch_up(&mut self) -> Result<()> {
         let first = self.ends().await?;
         let ends = self.ends().await?;
         self.read(&ends).await?;
         self.horizon = first;
-        Ok(())
+        self.remember(&ends)
+    }
+
+    fn remember(&mut self, ends: &Extents) -> Result<()> {
+        let known = &mut self.known;
+        for (partition, extent) in ends {
+            let next = known.next_offsets.entry(*partition).or_default();
+            *next = extent.end.max(*next);
+        }
+        match (known.log, self.audit.log_id()) {
+            (Some(was), Some(is)) if was != is => Err(Replaced { was, is }.into()),
+            (was, is) => {
+                known.log = was.or(is);
+                Ok(())
+            }
+        }
     }
 
     /// See [`Horizon`].
@@ -94,6 +142,7 @@ impl Reader {
 
     async fn read(&mut self, ends: &Extents) -> Result<()> {
         let shares = self.shares(ends)?;
+        self.torn = true;
         let unread = shares
             .iter()
             .flatten()
@@ -122,6 +171,7 @@ impl Reader {
             }
         }
         bar.finish_and_clear();
+        self.torn = false;
         Ok(())
     }
 
@@ -131,10 +181,12 @@ impl Reader {
         let mut stretches = vec![];
         for (partition, extent) in ends {
             let read = named(*partition).map_or(0, |named| self.audit.next_offset(named));
-            if read > extent.end {
+            let known = self.known.next_offsets.get(partition);
+            let known = read.max(known.copied().unwrap_or(0));
+            if known > extent.end {
                 return Err(LogError::Shortened {
                     partition: *partition,
-                    wanted: read,
+                    wanted: known,
                     start: extent.start,
                     end: extent.end,
                 }
@@ -219,8 +271,11 @@ fn progress(records: u64) -> Result<ProgressBar> {
 
 #[cfg(test)]
 mod tests {
-    use event_log::{Batch, RawRecord};
-    use record::Topic;
+    use event_log::sqlite::{SqliteLog, SqliteSettings};
+    use event_log::{Batch, Entry, RawRecord};
+    use record::{RecordId, Topic};
+    use serde_json::json;
+    use tempfile::TempDir;
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 
@@ -258,5 +313,56 @@ mod tests {
         let folded = timeout(Duration::from_secs(30), folding).await;
         let error = folded.expect("it ends").unwrap().unwrap_err();
         assert_eq!(error.to_string(), "the log has more, but shows nothing");
+    }
+
+    /// A log with a claim of this id and so many entries behind it.
+    async fn a_log(claim: u128, more: u64) -> (TempDir, Arc<SqliteLog>) {
+        let directory = tempfile::tempdir().unwrap();
+        let log = SqliteLog::open(directory.path(), SqliteSettings::default()).unwrap();
+        let layout = json!({"users": 1, "orders": 1, "inventory": 1});
+        let claim = json!({"type": "claim", "id": Uuid::from_u128(claim), "interface": 1,
+            "layout": layout, "base": 0, "node": Uuid::nil()});
+        let asked = json!({"type": "sign-of-life-asked", "epoch": 1, "node": Uuid::nil()});
+        for entry in [claim].into_iter().chain((0..more).map(|_| asked.clone())) {
+            let entry = Entry {
+                partition: Partition::EPOCHS,
+                key: String::new(),
+                payload: Some(entry.to_string().into()),
+                id: RecordId(Uuid::nil()),
+            };
+            log.append_one(entry).await.unwrap();
+        }
+        (directory, Arc::new(log))
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_may_not_be_gone_or_another_log() {
+        let (_kept, log) = a_log(1, 2).await;
+        let mut reader = Reader::new(log.clone(), Known::default());
+        reader.catch_up().await.unwrap();
+        let known = reader.known();
+        let mut again = Reader::new(log, known.clone());
+        again.catch_up().await.unwrap();
+        assert!(!again.is_torn());
+
+        let (_kept, shorter) = a_log(1, 1).await;
+        let read = Reader::new(shorter, known.clone()).catch_up().await;
+        let error = read.unwrap_err();
+        let shortened = error.downcast_ref::<LogError>();
+        assert!(
+            matches!(
+                shortened,
+                Some(LogError::Shortened {
+                    wanted: 3,
+                    end: 2,
+                    ..
+                })
+            ),
+            "{error:#}"
+        );
+
+        let (_kept, other) = a_log(2, 3).await;
+        let read = Reader::new(other, known).catch_up().await;
+        assert!(read.unwrap_err().is::<Replaced>());
     }
 }

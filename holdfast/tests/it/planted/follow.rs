@@ -1,12 +1,13 @@
 //! What a follower says, and how it ends.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use migrations::Database;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 
-use super::{a_shop, audit};
+use super::{a_shop, audit, stop};
 use crate::harness::{System, eventually, in_time, signal};
 
 /// `audit --follow`, line by line.
@@ -120,4 +121,36 @@ async fn a_follower_that_can_look_no_more_knows_nothing() {
         .unwrap();
     following.warns("the audit cannot look now").await;
     assert_eq!(following.stopped_by("-TERM").await, Some(2));
+}
+
+/// Rows that come while it follows are compared from then on; what is not, it says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_compares_rows_that_come_later() {
+    let mut system = System::embedded().await;
+    a_shop(&system).await;
+    stop(&mut system).await;
+    let files = ["", "-wal", "-shm"].map(|end| format!("read-models.sqlite{end}"));
+    let files = files.map(|file| system.data().join(file));
+    let kept: Vec<_> = files.iter().filter(|file| file.exists()).collect();
+    let aside = |file: &Path| file.with_added_extension("aside");
+    for file in &kept {
+        std::fs::rename(file, aside(file)).unwrap();
+    }
+    let mut following = Following::start(&system);
+    following.says("not checked  gate: no gate was given").await;
+    following
+        .says("not checked  read-models: there are no read models yet")
+        .await;
+    following.says("every promise that was checked holds").await;
+    for file in kept.iter().rev() {
+        std::fs::rename(aside(file), file).unwrap();
+    }
+    let line = following.says("").await;
+    assert_eq!(line, "checked      read-models");
+    following.says("every promise that was checked holds").await;
+    let rows = Database::sqlite_writer(&system.data().join("read-models.sqlite"));
+    rows.execute("UPDATE inventory SET supplied = 7")
+        .await
+        .unwrap();
+    following.says("BROKEN  read-models: sku LAMP").await;
 }
