@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use audit::{Acknowledged, Evidence, Given, Report};
 use command_api::gate::Gate;
 use event_log::EventLog;
@@ -117,6 +117,7 @@ impl Watch {
             Rows::None => Err("no read models were given"),
         };
         self.reader.catch_up().await?;
+        self.must_be_a_shops()?;
         let gate_things = match &self.gate {
             Some(gate) => gate::look(gate.as_ref(), &mut self.reader).await?,
             None => Err("no gate was given; an embedded one lives in its server"),
@@ -133,7 +134,18 @@ impl Watch {
         };
         Ok(self.reader.audit.report(&evidence))
     }
+
+    /// Of a log without a claim nothing can be said, but what is wrong with its entries.
+    fn must_be_a_shops(&mut self) -> Result<()> {
+        let audit = &mut self.reader.audit;
+        let is_one = audit.log_id().is_some() || !audit.report(&Evidence::default()).ok;
+        ensure!(is_one, NO_SHOP);
+        Ok(())
+    }
 }
+
+const NO_SHOP: &str = "nobody ever claimed an epoch in this log, so it is no log of a shop: check \
+                       --kafka-prefix or --data";
 
 type Places = (Arc<dyn EventLog>, Rows, Option<Arc<dyn Gate>>);
 

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use event_log::sqlite::{SqliteLog, SqliteSettings};
 use migrations::Database;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 
 use super::{a_shop, audit, stop};
-use crate::harness::{System, eventually, in_time, signal};
+use crate::harness::{System, eventually, holdfast, in_time, run_with, signal};
 
 /// `audit --follow`, line by line.
 pub(super) struct Following {
@@ -153,4 +154,17 @@ async fn a_follower_compares_rows_that_come_later() {
         .await
         .unwrap();
     following.says("BROKEN  read-models: sku LAMP").await;
+}
+
+/// A log without a claim keeps no promise: nothing can be said of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_log_is_no_shops() {
+    let data = tempfile::tempdir().unwrap();
+    SqliteLog::open(data.path(), SqliteSettings::default()).unwrap();
+    let mut command = holdfast();
+    command.arg("audit").arg("--data").arg(data.path());
+    let audited = run_with(command, "").await;
+    assert_eq!(audited.status.code(), Some(2), "{audited:?}");
+    let why = "it is no log of a shop: check --kafka-prefix or --data";
+    assert!(audited.stderr.contains(why), "{audited:?}");
 }
