@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::harness::{System, buy, customers, holdfast, run_with};
+use crate::harness::{Client, System, buy, customers, holdfast, run_with};
 
 /// The command that audits everything that a system has.
 fn audit(system: &System) -> Command {
@@ -144,8 +144,9 @@ async fn an_acknowledged_order_that_is_missing_is_found() {
     assert!(refused.stderr.contains("line 2 of"), "{refused:?}");
 }
 
-/// Customers come, order and cancel, and prices change while it looks: what is under way is no
-/// difference, and neither is what rests on what came while it looked.
+/// Customers come, order and cancel, prices and roles change, and an item comes and goes while it
+/// looks: what is under way is no difference, and neither is what rests on what came while it
+/// looked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_shop_is_never_called_broken() {
     let system = System::distributed().await;
@@ -153,20 +154,31 @@ async fn a_busy_shop_is_never_called_broken() {
     for sku in ["LAMP", "DESK"] {
         admin.stock(sku, 40).await;
     }
+    let clerk = customers[0].get("/v1/sessions/current", "").await.is(200);
+    let role = format!("/v1/users/{}/role", clerk.body["user_id"].as_str().unwrap());
+    let done = async |method: Method, path: &str, body: Value| {
+        let call = |admin: &Client| admin.call(method.clone(), path).json(&body);
+        let answer = admin.send_until_known(call).await;
+        assert!(answer.status < 300, "{method} {path}: {answer:?}");
+    };
     let (mut price, looked) = (1999, AtomicBool::new(false));
     let shopping = async {
         while !looked.load(Ordering::Relaxed) {
             price += 1;
             let item = json!({"name": "Lamp", "price": {"amount": price, "currency": "EUR"}});
-            let put = admin.send_until_known(|admin| {
-                admin.call(Method::PUT, "/v1/inventory/LAMP").json(&item)
-            });
-            put.await.is(200);
+            done(Method::PUT, "/v1/inventory/LAMP", item.clone()).await;
             let placed = buy(&customers, 20, "LAMP").placed().await;
             let new = system.customer().await.order("DESK", 1).await;
             assert!([201, 409].contains(&new.status), "{new:?}");
             let again = buy(&customers, 5, "DESK");
-            join_all(placed.iter().map(|order| admin.cancel(order))).await;
+            let coming_and_going = async {
+                done(Method::PUT, "/v1/inventory/VASE", item).await;
+                done(Method::PUT, &role, json!({"role": "staff"})).await;
+                done(Method::DELETE, "/v1/inventory/VASE", Value::Null).await;
+                done(Method::PUT, &role, json!({"role": "customer"})).await;
+            };
+            let cancelling = join_all(placed.iter().map(|order| admin.cancel(order)));
+            tokio::join!(coming_and_going, cancelling);
             again.placed().await;
         }
     };
