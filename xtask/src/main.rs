@@ -45,7 +45,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Inject every fault of the faults table into real processes on real services, under load
+    /// Inject the faults of the faults table into real processes on real services, under load
     ///
     /// `--list` names the rows, `--rows F5,F7.b` chooses some, `--rounds N` runs each N times,
     /// `--seed N` draws other lots, `--write` writes the table into the repository.

@@ -147,8 +147,9 @@ impl Commands {
         })
     }
 
-    /// The item after a committed command: the catalogue's side from the gate's snapshot, the
-    /// figures as they are now. The command took effect, so a failure here is an unknown outcome.
+    /// The item after a committed command: its terms as far as they stand in the log, for others may
+    /// be changing them, and the figures as they are now. The command took effect, so a failure here
+    /// is an unknown outcome.
     async fn item_now(
         &self,
         sku: Sku,
@@ -170,11 +171,15 @@ impl Commands {
         };
         let item: InventoryItem =
             serde_json::from_str(&aggregate.snapshot).map_err(|_| unreadable())?;
+        let mut item = item.existing.ok_or_else(unreadable)?;
         let figures = match self.committer.look(&epoch, Look::Item(sku)).await {
-            Ok(Looked::Item(value)) => Figures {
-                available: value.available,
-                supplied: value.supplied,
-            },
+            Ok(Looked::Item(value)) => {
+                item.terms = value.terms;
+                Figures {
+                    available: value.available,
+                    supplied: value.supplied,
+                }
+            }
             // It was created just now and is not settled yet.
             Ok(_) => Figures {
                 available: 0,
@@ -183,7 +188,7 @@ impl Commands {
             Err(_) => return Err(unreadable()),
         };
         let value = ItemNow {
-            item: item.existing.ok_or_else(unreadable)?,
+            item,
             figures,
             created: creates(&committed.record.body.events),
         };
