@@ -192,6 +192,10 @@ impl Committer {
             Err(CommitError::Unavailable(why)) if may_have_run => {
                 Err(CommitError::OutcomeUnknown(why))
             }
+            // Found in a later round, they too say of the whole command that it changed nothing.
+            Err(error @ (CommitError::Busy | CommitError::TooLarge)) if may_have_run => {
+                Err(CommitError::OutcomeUnknown(error.to_string()))
+            }
             result => result,
         }
     }
@@ -369,8 +373,8 @@ impl Committer {
     ) -> Result<oneshot::Receiver<Sighting>, CommitError> {
         let epoch = attempt.epoch.number();
         let of_topic = self.log.layout().count(append.partition.topic);
-        let share_max = self.settings.in_flight_max / usize::from(of_topic).min(2);
-        if self.read_back.awaited_in(append.partition) >= share_max {
+        let share_max = self.settings.in_flight_max * 3 / 4;
+        if of_topic > 1 && self.read_back.awaited_in(append.partition) >= share_max {
             return Err(CommitError::Busy);
         }
         self.read_back

@@ -122,7 +122,8 @@ fn highest(positions: impl IntoIterator<Item = Position>) -> Vec<Position> {
         .collect()
 }
 
-/// Never change a number: tokens that are under way would name another topic.
+/// Never change a number: tokens that are under way would name another topic. Who reads tokens has to
+/// know a topic before who writes them names it: query-api is updated first.
 const TOPICS: [(Topic, u8); 4] = [
     (Topic::Users, 1),
     (Topic::Orders, 2),

@@ -45,7 +45,7 @@ pub(crate) async fn change(args: EpochChangeArgs) -> Result<()> {
             }
             let secrets = keys::secrets(&args.keys, data)?;
             let gate = services::open_gate(&args.redis).await?;
-            let log = services::open_log(&args.kafka).await?;
+            let log = services::open_log_to_look(&args.kafka).await?;
             let side = WriteSide::start(gate, log, &secrets, args.shop.currency, |settings| {
                 args.recovery.tune(data, settings);
             });

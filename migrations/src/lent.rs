@@ -31,6 +31,18 @@ pub fn in_time<F: Future>(asked: F) -> Timeout<F> {
     tokio::time::timeout(ANSWERED_WITHIN, asked)
 }
 
+/// What was answered, or that the server was silent.
+///
+/// # Errors
+/// As answered; or that nothing was.
+pub fn or_silent<T>(asked: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, sqlx::Error> {
+    asked.unwrap_or_else(|_| {
+        let silent = "it has not answered for too long";
+        let error = io::Error::new(io::ErrorKind::TimedOut, silent);
+        Err(sqlx::Error::Io(error))
+    })
+}
+
 impl Lent {
     /// A connection, as soon as one is free.
     ///
@@ -51,12 +63,8 @@ impl Lent {
         mut self,
         asked: Result<Result<T, sqlx::Error>, Elapsed>,
     ) -> Result<T, sqlx::Error> {
-        let answered = asked.map_err(|_| {
-            let silent = "it has not answered for too long";
-            sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, silent))
-        })?;
-        self.is_whole = true;
-        answered
+        self.is_whole = asked.is_ok();
+        or_silent(asked)
     }
 }
 

@@ -108,7 +108,15 @@ pub async fn replay(
     migrations::schema::run(live.database()).await?;
     let log_id = source::log_id(&log).await.map_err(ProjectorError::from)?;
     let mut lock = Lock::take(live).await?.ok_or(ReplayError::Busy)?;
-    tables::make(live, &mut lock).await?;
+    if let Err(error) = tables::make(live, &mut lock).await {
+        lock.release().await?;
+        // One that stands still was given up, but its other connections still have the tables.
+        return Err(if error.is_conflict() {
+            ReplayError::Busy
+        } else {
+            error.into()
+        });
+    }
     let replay = Replay {
         log,
         log_id,
@@ -117,6 +125,10 @@ pub async fn replay(
         progress,
     };
     let outcome = replay.run(&mut lock).await;
+    if matches!(&outcome, Err(ReplayError::Database(error)) if error.is_disconnected()) {
+        // Nothing more is asked of who is silent. With the connection goes the lock.
+        return outcome;
+    }
     // What is left behind changes nothing of the outcome, and the next replay drops it.
     if let Err(error) = tables::discard(live, &mut lock).await {
         tracing::warn!(%error, "tables of a replay are left behind");
@@ -163,8 +175,16 @@ impl<P: Fn(ReplayProgress) + Sync> Replay<'_, P> {
         while !tables::swap(self.live, lock).await? {
             tracing::info!("somebody reads the tables; they change places when that ends");
             tokio::time::sleep(READ_ON).await;
-            // They must not stand where the live ones stood long ago.
-            while lock.held_during(self.catch_up()).await? > CAUGHT_UP {}
+            // They must not stand where the live ones stood long ago. Under load something always
+            // comes meanwhile: then nothing is gained any more.
+            let mut before = u64::MAX;
+            loop {
+                let came = lock.held_during(self.catch_up()).await?;
+                if came <= CAUGHT_UP || came >= before {
+                    break;
+                }
+                before = came;
+            }
         }
         Ok(replayed)
     }

@@ -147,9 +147,9 @@ impl Commands {
         })
     }
 
-    /// The item after a committed command: its terms as far as they stand in the log, for others may
-    /// be changing them, and the figures as they are now. The command took effect, so a failure here
-    /// is an unknown outcome.
+    /// The item after a committed command: its terms as orders take them (others may be changing them
+    /// in records that do not stand in the log yet), its category as decided, and the figures as they
+    /// are now. The command took effect, so a failure here is an unknown outcome.
     async fn item_now(
         &self,
         sku: Sku,

@@ -68,8 +68,12 @@ impl History {
             .map(|claim| claim.offset + base)
     }
 
-    /// Whether this node claimed an epoch.
-    pub fn is_by(&self, node: Uuid, epoch: u64) -> bool {
+    /// Whether an epoch was claimed by this node, which does not rebuild any more, and nobody said
+    /// that it was opened.
+    pub fn is_given_up_by(&self, node: Uuid, epoch: u64) -> bool {
+        if matches!(&self.opened, Some((opened, _)) if *opened >= epoch) {
+            return false;
+        }
         let own = self.claims.iter().filter(|claim| claim.node == node);
         own.rev()
             .any(|claim| self.epoch_of(claim.id) == Some(epoch))

@@ -19,9 +19,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::{Clock, Ids};
-use crate::epoch::fold::Fold;
 use crate::epoch::history::{self, History};
-use crate::epoch::planned::{Planned, Wanted, prepared};
+use crate::epoch::planned::{Planned, Prepared, Wanted, prepared};
 use crate::epoch::recovery::{Recovery, RecoveryError, append_until_known};
 use crate::epoch::{EpochState, OpenEpoch, Progress, snapshot, snapshots};
 use crate::gate::{Current, Gate, GateError};
@@ -287,9 +286,11 @@ impl Keeper {
         }
         let highest = *self.read_back.highest_fence().borrow();
         if highest > current.epoch {
-            // This node's own recovery to it failed, or it was waited for in vain.
-            let own = self.history.borrow().is_by(self.node, highest);
-            if own || *self.silent.lock() >= Some(highest) {
+            if self.history.borrow().is_given_up_by(self.node, highest) {
+                let why = format!("this node's own recovery to epoch {highest} came to nothing");
+                return Ok(Err(why));
+            }
+            if *self.silent.lock() >= Some(highest) {
                 return Ok(Err(no_life(highest)));
             }
             let waited = self.wait_for_epoch(highest, highest).await?;
@@ -326,8 +327,13 @@ impl Keeper {
     pub(super) async fn recover(
         &self,
         reason: String,
-        prepared: Option<Fold>,
+        prepared: Option<Prepared>,
     ) -> Result<Current, RecoveryError> {
+        let silent = *self.silent.lock();
+        let (prepared, outwaited) = match prepared {
+            Some(Prepared { fold, outwaited }) => (Some(fold), outwaited),
+            None => (None, None),
+        };
         // Where nothing was claimed there is nothing to forget.
         if !self.settings.rebuilds && self.history.borrow().log_id().is_some() {
             return Err(RecoveryError::Unfit(format!(
@@ -359,7 +365,7 @@ impl Keeper {
             settings: &self.settings,
             node: self.node,
             history: self.history.clone(),
-            silent: *self.silent.lock(),
+            silent: silent.max(outwaited),
             prepared,
             deleted: &|below| self.is_closed_at_gate(below),
         };
@@ -446,7 +452,7 @@ async fn wait_until_over(keeper: &Arc<Keeper>, wanted: &mut mpsc::Receiver<Wante
     let mut prepared = std::pin::pin!(prepared(keeper, wanted));
     loop {
         keeper.look_at(&epoch).await;
-        if idled == 1 {
+        if u32::is_power_of_two(idled) {
             keeper.say_open(&epoch).await;
         }
         tokio::select! {

@@ -24,7 +24,15 @@ pub(super) struct Wanted {
 /// A change of the epoch that only has to be carried out.
 pub(super) struct Planned {
     wanted: Wanted,
-    fold: Fold,
+    prepared: Prepared,
+}
+
+/// What a planned change begins with.
+pub(super) struct Prepared {
+    /// Nearly all of the log.
+    pub(super) fold: Fold,
+    /// The epoch of a claim that was waited for in vain.
+    pub(super) outwaited: Option<u64>,
 }
 
 /// An epoch that was changed as planned.
@@ -60,9 +68,9 @@ impl Keeper {
 
     /// Changes the epoch as planned.
     pub(super) async fn carry_out(&self, planned: Planned) -> Result<Current, RecoveryError> {
-        let Planned { wanted, fold } = planned;
+        let Planned { wanted, prepared } = planned;
         let began = Instant::now();
-        let recovered = self.recover(wanted.why, Some(fold)).await;
+        let recovered = self.recover(wanted.why, Some(prepared)).await;
         let pause = began.elapsed();
         let answer = match &recovered {
             Ok(current) => Ok(Changed {
@@ -86,7 +94,7 @@ pub(super) async fn prepared(keeper: &Keeper, wanted: &mut mpsc::Receiver<Wanted
         };
         tracing::info!(why = wanted.why, "a change of the epoch is being prepared");
         match prepare(keeper).await {
-            Ok(fold) => return Planned { wanted, fold },
+            Ok(prepared) => return Planned { wanted, prepared },
             Err(error) => {
                 let _ = wanted.answer.send(Err(error.to_string()));
             }
@@ -95,8 +103,9 @@ pub(super) async fn prepared(keeper: &Keeper, wanted: &mut mpsc::Receiver<Wanted
 }
 
 /// Folds twice: the second time only what came while the first took its time.
-async fn prepare(keeper: &Keeper) -> Result<Fold, RecoveryError> {
-    keeper.outwait_rival().await?;
+async fn prepare(keeper: &Keeper) -> Result<Prepared, RecoveryError> {
+    let outwaited = keeper.outwait_rival().await?;
     let fold = fold_to_the_end(keeper, None, false).await?;
-    fold_to_the_end(keeper, Some(fold), false).await
+    let fold = fold_to_the_end(keeper, Some(fold), false).await?;
+    Ok(Prepared { fold, outwaited })
 }

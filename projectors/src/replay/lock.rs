@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use migrations::lent::{in_time, or_silent};
 use migrations::{Database, DatabaseError};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 use tokio::sync::OwnedMutexGuard;
@@ -43,7 +44,7 @@ impl Lock {
         let silence = SILENT_AT_MOST.as_secs();
         connection
             .execute(AssertSqlSafe(format!(
-                "SET SESSION wait_timeout = {silence}"
+                "SET SESSION wait_timeout = {silence}, lock_wait_timeout = 10"
             )))
             .await?;
         let sql = format!("SELECT GET_LOCK({NAME}, 0)");
@@ -65,9 +66,7 @@ impl Lock {
             match tokio::time::timeout(SAYS_SO_EVERY, work.as_mut()).await {
                 Ok(done) => return done,
                 // Broken off, an answer might be taken for that of the next statement.
-                Err(_) => connection
-                    .execute("DO 0")
-                    .await
+                Err(_) => or_silent(in_time(connection.execute("DO 0")).await)
                     .map_err(DatabaseError::from)?,
             };
         }

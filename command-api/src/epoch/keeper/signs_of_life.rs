@@ -49,11 +49,15 @@ pub(super) async fn answer(keeper: Weak<Keeper>) {
 
 impl Keeper {
     /// Says of an epoch that is open that it is, where nobody has: the node that opened it may have
-    /// died before it could, and its claim would be waited for by whoever claims next.
+    /// died before it could, and its claim would be waited for by whoever claims next. Not where a
+    /// higher one is claimed: behind that claim it would hide who made it.
     pub(super) async fn say_open(&self, epoch: &OpenEpoch) {
-        let opened = self.history.borrow().opened.clone();
-        if opened.is_some_and(|(known, _)| known >= epoch.number()) {
-            return;
+        {
+            let history = self.history.borrow();
+            let said = matches!(&history.opened, Some((known, _)) if *known >= epoch.number());
+            if said || !history.is_next(epoch.number(), u64::MAX) {
+                return;
+            }
         }
         let (epoch, fences) = (epoch.number(), &epoch.current().fences);
         let fences = fences.iter();

@@ -70,15 +70,20 @@ impl Keeper {
     }
 
     /// Another node has claimed an epoch and not opened it: waits until it is known to be dead, before
-    /// a planned change makes a claim of its own. Meanwhile the open epoch serves.
+    /// a planned change makes a claim of its own. Meanwhile the open epoch serves. The epoch that the
+    /// change may pass over; it alone, for whoever is silent now may be heard of later.
     ///
     /// # Errors
     /// That it lives.
-    pub(in crate::epoch) async fn outwait_rival(&self) -> Result<(), RecoveryError> {
+    pub(in crate::epoch) async fn outwait_rival(&self) -> Result<Option<u64>, RecoveryError> {
         self.catch_up_with_claims().await?;
         let Some(claimed) = self.rival() else {
-            return Ok(());
+            return Ok(None);
         };
+        if Some(claimed) <= self.adopted() {
+            // It is open, and nobody could say so.
+            return Ok(Some(claimed));
+        }
         let mut signs = Signs::after(&self.history.borrow(), Instant::now());
         let asked = EpochEntry::SignOfLifeAsked {
             epoch: claimed,
@@ -92,8 +97,7 @@ impl Keeper {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        *self.silent.lock() = Some(claimed);
-        Ok(())
+        Ok(Some(claimed))
     }
 }
 
