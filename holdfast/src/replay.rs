@@ -133,7 +133,9 @@ async fn here(
         signal = tokio::signal::ctrl_c() => signal,
     };
     given_up?;
-    clear_up(read_models).await?;
+    if let Err(error) = clear_up(read_models).await {
+        tracing::warn!(%error, "tables of the replay are left behind; the next one drops them");
+    }
     bail!("the replay was given up; the live read models are as they were")
 }
 

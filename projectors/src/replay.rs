@@ -109,7 +109,11 @@ pub async fn replay(
     let log_id = source::log_id(&log).await.map_err(ProjectorError::from)?;
     let mut lock = Lock::take(live).await?.ok_or(ReplayError::Busy)?;
     if let Err(error) = tables::make(live, &mut lock).await {
-        lock.release().await?;
+        if !is_silent(&error)
+            && let Err(error) = lock.release().await
+        {
+            tracing::warn!(%error, "a replay's connection did not close in order");
+        }
         // One that stands still was given up, but its other connections still have the tables.
         return Err(if error.is_conflict() {
             ReplayError::Busy
@@ -125,7 +129,7 @@ pub async fn replay(
         progress,
     };
     let outcome = replay.run(&mut lock).await;
-    if matches!(&outcome, Err(ReplayError::Database(error)) if error.is_disconnected()) {
+    if matches!(&outcome, Err(ReplayError::Database(error)) if is_silent(error)) {
         // Nothing more is asked of who is silent. With the connection goes the lock.
         return outcome;
     }
@@ -138,6 +142,11 @@ pub async fn replay(
         tracing::warn!(%error, "a replay's connection did not close in order");
     }
     outcome
+}
+
+/// Whether the store has gone away, so that whatever is asked of it may wait for long.
+fn is_silent(error: &DatabaseError) -> bool {
+    matches!(error, DatabaseError::Unavailable(sqlx::Error::Io(_)))
 }
 
 /// Drops what a replay left behind that was given up, unless another one is under way.

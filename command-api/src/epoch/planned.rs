@@ -69,6 +69,7 @@ impl Keeper {
     /// Changes the epoch as planned.
     pub(super) async fn carry_out(&self, planned: Planned) -> Result<Current, RecoveryError> {
         let Planned { wanted, prepared } = planned;
+        let outwaited = prepared.outwaited;
         let began = Instant::now();
         let recovered = self.recover(wanted.why, Some(prepared)).await;
         let pause = began.elapsed();
@@ -79,6 +80,9 @@ impl Keeper {
             }),
             Err(error) => Err(error.to_string()),
         };
+        if recovered.is_err() {
+            self.pass_over(outwaited);
+        }
         // Who asked may have gone.
         let _ = wanted.answer.send(answer);
         recovered

@@ -69,6 +69,14 @@ impl Keeper {
         Ok(Err(no_life(epoch)))
     }
 
+    /// An epoch that was waited for in vain and that a higher fence has ended is not waited for again.
+    pub(in crate::epoch) fn pass_over(&self, outwaited: Option<u64>) {
+        let highest = *self.read_back.highest_fence().borrow();
+        let ended = outwaited.filter(|epoch| *epoch < highest);
+        let mut silent = self.silent.lock();
+        *silent = silent.max(ended);
+    }
+
     /// Another node has claimed an epoch and not opened it: waits until it is known to be dead, before
     /// a planned change makes a claim of its own. Meanwhile the open epoch serves. The epoch that the
     /// change may pass over; it alone, for whoever is silent now may be heard of later.
@@ -80,10 +88,8 @@ impl Keeper {
         let Some(claimed) = self.rival() else {
             return Ok(None);
         };
-        if Some(claimed) <= self.adopted() {
-            // It is open, and nobody could say so.
-            return Ok(Some(claimed));
-        }
+        // Then it is open, and whoever opened it may be about to say so.
+        let is_open = Some(claimed) <= self.adopted();
         let mut signs = Signs::after(&self.history.borrow(), Instant::now());
         let asked = EpochEntry::SignOfLifeAsked {
             epoch: claimed,
@@ -91,8 +97,8 @@ impl Keeper {
         };
         self.append(asked).await?;
         let deadline = Instant::now() + self.settings.sign_of_life_wait;
-        while Instant::now() < deadline {
-            if signs.show_life(&self.history.borrow(), Instant::now()) {
+        while Instant::now() < deadline && self.rival().is_some() {
+            if signs.show_life(&self.history.borrow(), Instant::now()) && !is_open {
                 return Err(RecoveryError::Overtaken(claimed));
             }
             tokio::time::sleep(LOOK_AGAIN).await;
