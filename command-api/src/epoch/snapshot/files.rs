@@ -69,9 +69,7 @@ pub(super) fn keep(
     file.persist(&path).map_err(|error| error.error)?;
     // A file whose name is not durable may be gone with the power.
     File::open(directory)?.sync_all()?;
-    // Those that cover more may be of what the log was before it was restored.
-    let too_old = stored(directory, log)?.into_iter().skip(GENERATIONS);
-    for old in too_old.filter(|old| old.path != kept.path) {
+    for old in stored(directory, log)?.into_iter().skip(GENERATIONS) {
         unless_gone(fs::remove_file(old.path))?;
     }
     Ok(kept)
