@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use crate::checks::Check;
@@ -180,16 +180,33 @@ struct EventJson<'a> {
     lines: Option<Vec<Line<'a>>>,
     total: Option<Money>,
     returned: Option<Vec<Units<'a>>>,
+    #[serde(default, deserialize_with = "plain")]
     email_hash: Option<&'a str>,
+    #[serde(default, deserialize_with = "plain")]
     key_id: Option<&'a str>,
+    #[serde(default, deserialize_with = "plain")]
     role: Option<&'a str>,
+    #[serde(default, deserialize_with = "plain")]
     user_id: Option<&'a str>,
+    #[serde(default, deserialize_with = "plain")]
     at: Option<&'a str>,
     name: Option<Cow<'a, str>>,
     price: Option<Money>,
     category: Option<Cow<'a, str>>,
     reason: Option<Cow<'a, str>>,
     reference: Option<Cow<'a, str>>,
+}
+
+/// A string without escapes, as the ids, words and times of events are. Another one is passed over
+/// like any value that nobody looks at: it may belong to an event that has no such field.
+fn plain<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de str>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    let text = Option::<Text<'de>>::deserialize(json)?;
+    Ok(text.and_then(|text| match text.0 {
+        Cow::Borrowed(plain) => Some(plain),
+        Cow::Owned(_) => None,
+    }))
 }
 
 /// Why a body cannot be read.
